@@ -1,0 +1,22 @@
+"""Nothing phones home: the telemetry of the libraries is off unless someone turned it on."""
+
+from __future__ import annotations
+
+import os
+
+OFF = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+}
+
+
+def nothing_phones_home() -> None:
+    """Set the environment of this process and its children; what the user has set stays."""
+    for name, value in OFF.items():
+        os.environ.setdefault(name, value)
