@@ -50,6 +50,8 @@ def new_directory(path: Path) -> Iterator[Path]:
             path.rename(old)
         temporary.replace(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

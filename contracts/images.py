@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +49,11 @@ def decode(data: bytes, *, at_least: Size | None = None, limits: ImageLimits | N
     if len(data) > limits.bytes:
         raise UnreadableImage(f"{len(data):,} bytes are more than the {limits.bytes:,} accepted")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
-                _check(image, limits)
-                if at_least is not None:
-                    image.draft("RGB", _draft_size(image, at_least))
-                return np.asarray(_upright_rgb(image))
+        with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
+            _check(image, limits)
+            if at_least is not None:
+                image.draft("RGB", _draft_size(image, at_least))
+            return np.asarray(_upright_rgb(image))
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:

@@ -12,17 +12,16 @@ from contracts.files import read_table, write_table
 
 LEDGER = "ledger.parquet"
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("sequence", pa.int64()),
-        pa.field("kind", pa.string()),
-        pa.field("batch", pa.string()),
-        pa.field("who", pa.string()),
-        pa.field("when", pa.string()),
-        pa.field("verdict", pa.string()),
-        pa.field("digest", pa.string()),
-    ]
-)
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("sequence", pa.int64()),
+    ("kind", pa.string()),
+    ("batch", pa.string()),
+    ("who", pa.string()),
+    ("when", pa.string()),
+    ("verdict", pa.string()),
+    ("digest", pa.string()),
+]
+_SCHEMA = pa.schema(_COLUMNS)
 
 
 @dataclass(frozen=True)

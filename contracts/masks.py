@@ -58,7 +58,9 @@ def fit_mask(mask: Mask, size: Size) -> Mask:
 
 def whiten(picture: Picture, mask: Mask) -> Picture:
     """`picture` (H, W, 3) with everything off the `mask` (H, W) painted white."""
-    return np.where(mask[..., None], picture, np.uint8(WHITE))
+    painted = picture.copy()
+    painted[~mask] = WHITE
+    return painted
 
 
 def person_box(mask: Mask, margin: float = 0.03) -> tuple[int, int, int, int]:

@@ -1,0 +1,1 @@
+"""The Dagster code location, the importers, the expectations and the command line."""

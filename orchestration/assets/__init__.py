@@ -1,0 +1,1 @@
+"""The assets, a file for each stretch of the lineage."""

@@ -1,0 +1,135 @@
+"""FashionDNA and the three matching models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.files import digest_of
+from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
+from orchestration.assets.trained import train
+from orchestration.embedding import article_features
+from orchestration.rows import read_rows
+from orchestration.tables import merge_catalogue
+from orchestration.training_sets import resolve_articles, resolve_looks
+from orchestration.trainings import read_outcome
+from orchestration.workspace_tables import read_looks
+from training.sets import ArticleImages, LookSet
+
+if TYPE_CHECKING:
+    from training.presets import Preset
+
+    from training.context import Trained, TrainingContext
+
+_SHARED = ("training.backbones", "training.fit", "training.presets", "training.pictures", "training.losses")
+_LIBRARIES = ("torch", "timm")
+_TRAINS = frozenset({"pytorch", "mlflow"})
+
+
+@asset(
+    deps=["attribute_set"],
+    group="models",
+    code=(*_SHARED, "training.fashion_dna"),
+    libraries=_LIBRARIES,
+    kinds=_TRAINS,
+)
+def fashion_dna(step: Step) -> Made:
+    """The article feature model."""
+    rows = read_rows(step.workspace.home.derived("attribute_set"), ArticleImages)
+
+    def fit(preset: Preset, context: TrainingContext) -> Trained:
+        from training.fashion_dna import train_fashion_dna
+
+        return train_fashion_dna(resolve_articles(rows, step.workspace.data), preset.fashion_dna, context)
+
+    return train(step, "fashion_dna", ["attribute_set"], fit)
+
+
+@asset(
+    deps=["catalogue_batches", "fashion_dna"],
+    group="index",
+    code=("contracts.images", "orchestration.embedding", "orchestration.features", "serving.inference"),
+    partitions=CATALOGUE_BATCH,
+    kinds=frozenset({"onnx"}),
+)
+def article_dna(step: Step) -> Made:
+    """The fixed features of the articles of a batch."""
+    workspace = step.workspace
+    model = read_outcome(workspace.home, "fashion_dna").digest
+    if model is None:
+        return Made("none", {"features": "none: there is no FashionDNA yet"})
+    articles = merge_catalogue([(step.partition, workspace.catalogue_batch(step.partition))])
+    images = {s: workspace.data / i for a in articles for s, i in zip(a.sha256, a.images, strict=True)}
+    session = workspace.session(model)
+    _, computed = article_features(session, workspace.home, images, step.report)
+    version = digest_of([sorted(images), session.package.article_digest(), session.precision])
+    return Made(version, {"articles": len(articles), "images": len(images), "computed": computed})
+
+
+@asset(
+    deps=["look_set", "fashion_dna"],
+    group="models",
+    code=(*_SHARED, "training.matching"),
+    libraries=_LIBRARIES,
+    kinds=_TRAINS,
+)
+def studio2shop(step: Step) -> Made:
+    """The matching model on photos as they are, against fixed FashionDNA."""
+    return train(step, "studio2shop", ["look_set", "fashion_dna"], _matching(step, "look_set", segments=False))
+
+
+@asset(
+    deps=["segmented_look_set", "fashion_dna"],
+    group="models",
+    code=(*_SHARED, "training.matching"),
+    libraries=_LIBRARIES,
+    kinds=_TRAINS,
+)
+def fashion2shop(step: Step) -> Made:
+    """The matching model on segmented photos, against fixed FashionDNA."""
+    fit = _matching(step, "segmented_look_set", segments=True)
+    return train(step, "fashion2shop", ["segmented_look_set", "fashion_dna"], fit)
+
+
+@asset(
+    deps=["look_set"],
+    group="models",
+    code=(*_SHARED, "training.reid_baseline", "training.samplers"),
+    libraries=_LIBRARIES,
+    kinds=_TRAINS,
+)
+def reid_baseline(step: Step) -> Made:
+    """The strong baseline: one encoder for photos and articles."""
+
+    def fit(preset: Preset, context: TrainingContext) -> Trained:
+        from training.reid_baseline import train_reid_baseline
+
+        return train_reid_baseline(_looks(step, "look_set"), preset.reid_baseline, context)
+
+    return train(step, "reid_baseline", ["look_set"], fit)
+
+
+def _matching(step: Step, name: str, *, segments: bool) -> Callable[[Preset, TrainingContext], Trained]:
+    def fit(preset: Preset, context: TrainingContext) -> Trained:
+        from training.matching import train_matching
+
+        from training.sets import NotEnoughData
+
+        dna = _package(step, "fashion_dna")
+        segmenter = _package(step, "street2fashion") if segments else None
+        if dna is None or (segments and segmenter is None):
+            raise NotEnoughData("it needs FashionDNA" + (" and a segmentation model" if segments else ""))
+        config = preset.fashion2shop if segments else preset.studio2shop
+        return train_matching(_looks(step, name), dna, segmenter, config, context)
+
+    return fit
+
+
+def _looks(step: Step, name: str) -> LookSet:
+    return resolve_looks(read_looks(step.workspace, name), step.workspace.data, step.workspace.home.root)
+
+
+def _package(step: Step, name: str) -> Path | None:
+    digest = read_outcome(step.workspace.home, name).digest
+    return step.workspace.home.package(digest) if digest else None

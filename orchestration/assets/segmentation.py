@@ -1,0 +1,75 @@
+"""Street2Fashion: the segmentation model, the masks it predicts, and the look set with those masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contracts.batches import read_street_batch
+from contracts.files import digest_of
+from orchestration.asset import STREET_BATCH, Made, Step, asset
+from orchestration.assets.trained import train
+from orchestration.masking import predict_masks
+from orchestration.rows import read_rows, write_rows
+from orchestration.training_sets import look_version, resolve_masks, with_masks
+from orchestration.trainings import read_outcome
+from orchestration.workspace_tables import read_looks
+from training.sets import LookSet, Segmentation
+
+if TYPE_CHECKING:
+    from training.presets import Preset
+
+    from training.context import Trained, TrainingContext
+
+_NETWORK = ("training.street2fashion", "training.backbones", "training.fit", "training.presets", "training.pictures")
+_PREDICTION = ("contracts.images", "contracts.masks", "orchestration.masking", "serving.inference")
+
+
+@asset(
+    deps=["mask_set"],
+    group="models",
+    code=_NETWORK,
+    libraries=("torch", "segmentation-models-pytorch"),
+    kinds=frozenset({"pytorch", "mlflow"}),
+)
+def street2fashion(step: Step) -> Made:
+    """The segmentation model: person or background."""
+    rows = read_rows(step.workspace.home.derived("mask_set"), Segmentation)
+
+    def fit(preset: Preset, context: TrainingContext) -> Trained:
+        from training.street2fashion import train_street2fashion
+
+        return train_street2fashion(resolve_masks(rows, step.workspace.data), preset.street2fashion, context)
+
+    return train(step, "street2fashion", ["mask_set"], fit)
+
+
+@asset(
+    deps=["street_batches", "street2fashion"],
+    group="segmentation",
+    code=_PREDICTION,
+    partitions=STREET_BATCH,
+    kinds=frozenset({"onnx"}),
+)
+def masks(step: Step) -> Made:
+    """The person masks of a street batch, predicted."""
+    workspace = step.workspace
+    model = read_outcome(workspace.home, "street2fashion").digest
+    if model is None:
+        return Made("none", {"masks": "none: there is no segmentation model yet"})
+    root = workspace.data / "street" / step.partition
+    photos = [photo for photo in read_street_batch(root).photos if photo.op != "delete"]
+    computed, version = predict_masks(workspace.session(model), workspace.home, photos, root, step.report)
+    return Made(version, {"photos": len(photos), "computed": computed})
+
+
+@asset(deps=["look_set", "masks"], group="sets", code=("orchestration.training_sets", "training.sets"))
+def segmented_look_set(step: Step) -> Made:
+    """The look set with the masks of exactly its photos."""
+    workspace, home = step.workspace, step.workspace.home
+    model = read_outcome(home, "street2fashion").digest
+    if model is None:
+        write_rows(home.derived("segmented_look_set"), [LookSet((), ())], LookSet)
+        return Made("none", {"photos": "none: there is no segmentation model yet"})
+    looks = with_masks(read_looks(workspace, "look_set"), model, workspace.session(model).precision, home)
+    write_rows(home.derived("segmented_look_set"), [looks], LookSet)
+    return Made(digest_of([look_version(looks), model]), {"photos": len(looks.photos), "articles": len(looks.articles)})

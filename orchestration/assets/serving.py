@@ -1,0 +1,92 @@
+"""From the trained packages to what the service reads: report, candidate, vectors, index, release."""
+
+from __future__ import annotations
+
+from contracts.files import digest_of, write_json
+from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
+from orchestration.candidates import choose, packages_to_compare, read_candidate, write_candidate
+from orchestration.embedding import embed_articles, write_vectors
+from orchestration.points import collection_name, gather_points
+from orchestration.releasing import publish, read_collection, retire
+from orchestration.report import write_report
+from orchestration.tables import merge_catalogue
+from orchestration.workspace_tables import read_catalogue
+
+_EMBEDDING = ("contracts.images", "orchestration.embedding", "orchestration.features", "serving.inference")
+_REPORT = ("orchestration.report", "orchestration.evaluation", "training.metrics", "orchestration.contact_sheet")
+
+
+@asset(
+    deps=["look_set", "studio2shop", "fashion2shop", "reid_baseline"],
+    group="models",
+    code=_REPORT,
+    kinds=frozenset({"onnx"}),
+)
+def retrieval_report(step: Step) -> Made:
+    """Accuracy of every package on the frozen queries, and contact sheets to look at."""
+    packages = packages_to_compare(step.workspace, step.report)
+    report = write_report(step.workspace, packages, step.report)
+    return Made(digest_of([step.version("look_set"), sorted(packages.values())]), report.metadata())
+
+
+@asset(deps=["retrieval_report"], group="release", code=("orchestration.candidates",))
+def candidate(step: Step) -> Made:
+    """The package that should serve: as before, unless another beats it on the same queries by the margin."""
+    decision = choose(step.workspace, read_candidate(step.workspace.home))
+    write_candidate(step.workspace.home, decision)
+    return Made(decision.digest, {"package": decision.method, "reason": decision.reason})
+
+
+@asset(
+    deps=["catalogue_batches", "article_dna", "candidate"],
+    group="index",
+    code=_EMBEDDING,
+    partitions=CATALOGUE_BATCH,
+    kinds=frozenset({"onnx"}),
+)
+def article_vectors(step: Step) -> Made:
+    """The vectors of the articles of a batch, through the candidate's article encoder."""
+    workspace = step.workspace
+    session = workspace.session(read_candidate(workspace.home).digest)
+    articles = merge_catalogue([(step.partition, workspace.catalogue_batch(step.partition))])
+    vectors, computed = embed_articles(session, workspace.home, articles, workspace.data, step.report)
+    write_vectors(workspace.home.vectors(step.partition), vectors)
+    version = digest_of([vectors.article_ids, vectors.digests])
+    return Made(version, {"articles": len(vectors.article_ids), "images computed": computed})
+
+
+@asset(
+    deps=["article_vectors", "catalogue", "candidate"],
+    group="index",
+    code=("orchestration.points",),
+    kinds=frozenset({"qdrant"}),
+    checks=("complete",),
+)
+def article_index(step: Step) -> Made:
+    """The candidate's collection, brought to exactly the catalogue, counted and probed."""
+    workspace = step.workspace
+    package = read_candidate(workspace.home)
+    points = gather_points(workspace.home, read_catalogue(workspace), package.digest)
+    result = workspace.index.reconcile(collection_name(package.digest), points)
+    write_json(workspace.home.derived("index"), {"package": package.digest, "collection": result.reference})
+    figures = {key: value for key, value in vars(result).items() if key != "reference"}
+    return Made(
+        digest_of([package.digest, points.vector_digests, points.payload_digests()]),
+        {"collection": result.reference, **figures},
+        {"complete": result.count == len(points.article_ids)},
+    )
+
+
+@asset(
+    deps=["article_index", "candidate"],
+    group="release",
+    code=("orchestration.releasing",),
+    kinds=frozenset({"mlflow"}),
+)
+def release(step: Step) -> Made:
+    """Publishes the candidate with its collection, in one step, to everyone who follows the registry."""
+    workspace = step.workspace
+    published = publish(workspace, read_candidate(workspace.home), read_collection(workspace.home))
+    retired = retire(workspace)
+    version = digest_of([published.version, published.collection])
+    return Made(version, {"version": published.version, "collection": published.collection, "retired": retired})

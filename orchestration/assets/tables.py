@@ -1,0 +1,92 @@
+"""Articles and photos as they are now, their sides, and the training sets made of them."""
+
+from __future__ import annotations
+
+from orchestration.asset import Made, Step, asset
+from orchestration.rows import read_rows, write_rows
+from orchestration.splitting import update_splits
+from orchestration.tables import build_catalogue, build_photos
+from orchestration.training_sets import (
+    admitted,
+    article_rows,
+    look_rows,
+    look_version,
+    mask_rows,
+    restricted,
+    version_of,
+)
+from orchestration.workspace_tables import read_catalogue, read_photos, read_sides
+from training.sets import ArticleImages, LookSet, Segmentation
+
+_TABLES = ("contracts.batches", "orchestration.tables")
+_SETS = ("contracts.splits", "orchestration.splitting", "orchestration.training_sets", "training.sets")
+
+
+@asset(deps=["catalogue_batches"], group="tables", code=_TABLES, kinds=frozenset({"parquet"}))
+def catalogue(step: Step) -> Made:
+    """The articles as they are now: later batches override earlier ones, `delete` removes."""
+    workspace = step.workspace
+    articles, version = build_catalogue(workspace.data, step.partitions("catalogue_batches"), workspace.home.catalogue)
+    pictured = sum(bool(article.images) for article in articles)
+    return Made(version, {"articles": len(articles), "with images": pictured})
+
+
+@asset(deps=["street_batches"], group="tables", code=_TABLES, kinds=frozenset({"parquet"}))
+def photos(step: Step) -> Made:
+    """The photos and pairs as they are now."""
+    workspace = step.workspace
+    rows, pairs, version = build_photos(workspace.data, step.partitions("street_batches"), workspace.home.photos)
+    masks = sum(photo.mask is not None for photo in rows)
+    return Made(version, {"photos": len(rows), "with a mask": masks, "pairs": len(pairs)})
+
+
+@asset(deps=["catalogue", "photos"], group="sets", code=_SETS, kinds=frozenset({"parquet"}))
+def splits(step: Step) -> Made:
+    """Train, validation or test, once for ever, for every article and photo."""
+    workspace = step.workspace
+    articles, (rows, pairs) = read_catalogue(workspace), read_photos(workspace)
+    shares = workspace.configuration.splits.shares
+    result, version = update_splits(workspace.home.splits, articles, rows, pairs, shares)
+    return Made(version, {"members": len(result.sides), "pairs set aside": len(result.set_aside)})
+
+
+@asset(deps=["photos", "splits"], group="sets", code=_SETS)
+def mask_set(step: Step) -> Made:
+    """The photos with masks that Street2Fashion learns from."""
+    workspace, path = step.workspace, step.workspace.home.derived("mask_set")
+    rows = mask_rows(read_photos(workspace)[0], read_sides(workspace), workspace.data)
+    before = [row.photo_id for row in read_rows(path, Segmentation)] if path.exists() else []
+    members = admitted((r.photo_id for r in rows), before, workspace.configuration.retraining.mask_set)
+    kept = [row for row in rows if row.photo_id in members]
+    write_rows(path, kept, Segmentation)
+    return Made(version_of(kept), {"photos": len(kept), "waiting for admission": len(rows) - len(kept)})
+
+
+@asset(deps=["catalogue", "splits"], group="sets", code=_SETS)
+def attribute_set(step: Step) -> Made:
+    """The articles that FashionDNA learns from."""
+    workspace, path = step.workspace, step.workspace.home.derived("attribute_set")
+    rows = article_rows(read_catalogue(workspace), read_sides(workspace))
+    before = [row.article_id for row in read_rows(path, ArticleImages)] if path.exists() else []
+    members = admitted((r.article_id for r in rows), before, workspace.configuration.retraining.attribute_set)
+    kept = [row for row in rows if row.article_id in members]
+    write_rows(path, kept, ArticleImages)
+    return Made(version_of(kept), {"articles": len(kept), "waiting for admission": len(rows) - len(kept)})
+
+
+@asset(deps=["photos", "catalogue", "splits"], group="sets", code=_SETS)
+def look_set(step: Step) -> Made:
+    """The pairs of photo and article, and the frozen gallery and queries of evaluation."""
+    workspace, path = step.workspace, step.workspace.home.derived("look_set")
+    (rows, pairs), articles = read_photos(workspace), read_catalogue(workspace)
+    looks = look_rows(rows, pairs, articles, read_sides(workspace))
+    before = [p.photo_id for p in read_rows(path, LookSet)[0].photos] if path.exists() else []
+    share = workspace.configuration.retraining.look_set
+    members = admitted((photo.photo_id for photo in looks.photos), before, share)
+    kept = restricted(looks, members)
+    write_rows(path, [kept], LookSet)
+    sizes = {split: sum(p.split == split for p in kept.photos) for split in ("train", "val", "test")}
+    return Made(
+        look_version(kept),
+        {**sizes, "articles": len(kept.articles), "waiting for admission": len(looks.photos) - len(kept.photos)},
+    )

@@ -1,0 +1,42 @@
+"""What the assets that train have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from orchestration.asset import Made, Step
+from orchestration.dvc_data import data_version
+from orchestration.trainings import Job, Outcome, run_training
+
+if TYPE_CHECKING:
+    from training.presets import Preset
+
+    from training.context import Trained, TrainingContext
+
+    Fit = Callable[[Preset, TrainingContext], Trained]
+
+
+def train(step: Step, name: str, inputs: Sequence[str], fit: Fit) -> Made:
+    """Run the training `name` with the workspace's preset, or take what it gave before."""
+    from training.presets import preset
+
+    chosen = preset(step.workspace.configuration.preset)
+    job = Job(
+        name=name,
+        train=lambda context: fit(chosen, context),
+        config=getattr(chosen, name),
+        inputs={key: step.version(key) for key in inputs},
+        code_version=step.lineage.code_version(dg.AssetKey(name)),
+        data_version=data_version(step.workspace.root),
+    )
+    outcome = run_training(job, step.workspace.home, step.report)
+    return Made(outcome.data_version, _figures(outcome))
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    if outcome.digest is None:
+        return {"package": "none", "reason": outcome.reason}
+    return {"package": outcome.digest, "MLflow run": outcome.run_id, **outcome.metrics}

@@ -1,0 +1,112 @@
+"""`threadline materialize`, `threadline status` and `threadline releases`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestration.cli.output import Json, console, errors, print_json, print_table
+from orchestration.cli.workspace import WorkspaceOption, open_workspace
+from orchestration.progress import TerminalReporter
+from orchestration.resources import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.execution import Materialised
+    from orchestration.status import Status
+
+
+def materialize(workspace: WorkspaceOption = None, json: Json = False) -> None:
+    """Bring everything that is out of date up to date: train, embed, index, release. Nothing where nothing changed.
+
+    It can be interrupted at any time; the same command goes on where it was. Exit code 3 when something failed.
+    """
+    done = bring_up_to_date(open_workspace(workspace), quiet=json)
+    if json:
+        print_json({"ran": [vars(one) for one in done.ran], "failed": len(done.failed)})
+    if done.failed:
+        raise typer.Exit(3)
+
+
+def bring_up_to_date(workspace: Workspace, *, quiet: bool = False) -> Materialised:
+    """Materialise what is out of date, showing progress unless `quiet`, and say what was done."""
+    from orchestration.execution import materialize as run_graph
+
+    started = time.monotonic()
+    if quiet:
+        return run_graph(workspace)
+    with TerminalReporter(console) as reporter:
+        done = run_graph(workspace, reporter, lambda name, part: console.print(f"  {_label(name, part)}", style="dim"))
+    for one in done.failed:
+        errors.print(f"[red]failed[/red] {_label(one.asset, one.partition)}: {one.error}")
+    if not done.ran:
+        console.print("Everything is up to date: nothing to do.")
+    else:
+        made = len(done.ran) - len(done.failed)
+        console.print(f"Made {made} of {len(done.ran)} in {time.monotonic() - started:.0f} s.")
+    return done
+
+
+def status(workspace: WorkspaceOption = None, json: Json = False) -> None:
+    """What serves, which models there are, the data version, what is out of date, and what failed."""
+    from orchestration.status import read_status
+
+    found = read_status(open_workspace(workspace))
+    if json:
+        print_json(found.as_json())
+    else:
+        _show(found)
+
+
+def releases(
+    workspace: WorkspaceOption = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="Show at most this many.")] = 20,
+    json: Json = False,
+) -> None:
+    """The versions of the serving model, newest first, and which of them serves."""
+    registry = open_workspace(workspace).registry
+    champion = registry.champion()
+    rows = []
+    for version in registry.versions()[:most]:
+        made = datetime.fromtimestamp(version.created_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        serves = champion is not None and version.version == champion.version
+        rows.append(
+            {
+                "version": version.version,
+                "serves": serves,
+                "method": version.method,
+                "package": version.digest[:12],
+                "collection": version.tags.get("collection", ""),
+                "data version": version.tags.get("data_version", "")[:12],
+                "made": made,
+            }
+        )
+    if json:
+        print_json(rows)
+    elif not rows:
+        console.print("There is no release yet: run `threadline materialize`.")
+    else:
+        print_table(
+            "Releases", list(rows[0]), [["yes" if v is True else v or "" for v in row.values()] for row in rows]
+        )
+
+
+def _label(asset: str, partition: str | None) -> str:
+    return f"{asset} [{partition}]" if partition else asset
+
+
+def _show(found: Status) -> None:
+    release: Any = found.release
+    if release is None:
+        console.print("No release yet.")
+    else:
+        console.print(f"Serving: version {release.version} ({release.method}), collection {release.collection}")
+    console.print(f"Data version: {found.data_version or 'none'}   preset: {found.preset}")
+    rows = [[name, outcome.digest[:12] if outcome.digest else "none", outcome.reason] for name, outcome in found.models]
+    print_table("Models", ["model", "package", "note"], rows)
+    console.print(f"Out of date: {', '.join(_label(*one) for one in found.out_of_date) or 'nothing'}")
+    console.print(f"Waiting for those: {', '.join(_label(*one) for one in found.waiting) or 'nothing'}")
+    for asset, reason in found.failed:
+        errors.print(f"[red]failed[/red] {asset}: {reason}")

@@ -1,0 +1,149 @@
+"""`threadline serve` and `threadline up`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.errors import ThreadlineError
+from orchestration.cli.output import console, errors
+from orchestration.cli.workspace import WorkspaceOption, open_workspace
+from orchestration.resources import WORKSPACE_VARIABLE, Workspace
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+_STOP_S = 20.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of `threadline up`: its name, its command, and where people find it."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str | None = None
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Run the search service and its page in this terminal; it follows the release that the registry names."""
+    found = open_workspace(workspace)
+    environment = service_environment(found, host, port)
+    console.print(f"The search page: http://{host}:{port}/   (Ctrl-C stops it)")
+    os.execve(sys.executable, [sys.executable, "-m", "serving"], environment)  # the service takes this process over
+
+
+def up(
+    host: Host = "127.0.0.1",
+    service_port: Annotated[int, typer.Option(help="The search page.")] = 8000,
+    dagster_port: Annotated[int, typer.Option(help="Dagster's pages.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="MLflow's pages.")] = 5000,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Run Dagster's pages and daemon, MLflow and the search service together, until Ctrl-C."""
+    from orchestration.execution import open_instance
+
+    found = open_workspace(workspace)
+    for port in (service_port, dagster_port, mlflow_port):
+        _check_free(host, port)
+    with open_instance(found.home):
+        pass  # writes Dagster's settings on first use
+    environment = service_environment(found, host, service_port)
+    services = _services(found, host, service_port, dagster_port, mlflow_port)
+    _supervise(services, environment, found.home.root / "logs")
+
+
+def service_environment(workspace: Workspace, host: str, port: int) -> dict[str, str]:
+    """The environment of the processes of a workspace."""
+    return {
+        **os.environ,
+        WORKSPACE_VARIABLE: str(workspace.root),
+        "DAGSTER_HOME": str(workspace.home.dagster),
+        "THREADLINE_HOME": str(workspace.home.root),
+        "THREADLINE_DATA": str(workspace.data),
+        "THREADLINE_HOST": host,
+        "THREADLINE_PORT": str(port),
+    }
+
+
+def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflow: int) -> list[Service]:
+    python, module = sys.executable, ("-m", "orchestration.definitions")
+    return [
+        Service(
+            "Dagster",
+            (python, "-m", "dagster_webserver", *module, "-h", host, "-p", str(dagster)),
+            f"http://{host}:{dagster}/",
+        ),
+        Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *module)),
+        Service(
+            "MLflow",
+            (
+                *(python, "-m", "mlflow", "ui", "--host", host, "--port", str(mlflow), "--workers", "1"),
+                *("--backend-store-uri", workspace.home.tracking_uri),
+            ),
+            f"http://{host}:{mlflow}/",
+        ),
+        Service("the search page", (python, "-m", "serving"), f"http://{host}:{service}/"),
+    ]
+
+
+def _supervise(services: list[Service], environment: dict[str, str], logs: Path) -> None:
+    """Start the services, say where they are, and stop them all on Ctrl-C, on SIGTERM, or when one of them ends."""
+    logs.mkdir(parents=True, exist_ok=True)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        for service in services:
+            log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
+            running[service.name] = subprocess.Popen(
+                service.command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            log.close()
+            console.print(f"  {service.name:<18} {service.url or 'running'}")
+        console.print(f"Logs: {logs}   Ctrl-C stops everything.")
+        while all(process.poll() is None for process in running.values()):
+            time.sleep(0.5)
+        ended = [name for name, process in running.items() if process.poll() is not None]
+        raise ThreadlineError(f"{', '.join(ended)} ended by itself", f"read its log in {logs}")
+    except KeyboardInterrupt:
+        console.print("Stopping …")
+    finally:
+        _stop(running)
+    console.print("Stopped.")
+
+
+def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Ask every process group to end, and after a while end it."""
+    for process in running.values():
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+    deadline = time.monotonic() + _STOP_S
+    for name, process in running.items():
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            errors.print(f"{name} did not stop when asked; it is ended")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ThreadlineError(
+                f"port {port} on {host} is taken", "stop what uses it, or choose another port"
+            ) from error

@@ -1,0 +1,155 @@
+"""DVC: the version of `data/`. Offline, in this process, without telemetry.
+
+`data/` is one tracked directory. `data.dvc` names its manifest by md5, and the manifest (a JSON file in DVC's cache)
+lists every file with its md5: what is in the data can be told without looking at a single file of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contracts.batches import KINDS, Kind
+from contracts.errors import ThreadlineError
+from contracts.files import digest_of
+from contracts.ledger import LEDGER
+
+DATA, DATA_DVC = "data", "data.dvc"
+
+BatchKey = tuple[Kind, str]
+"""(kind, name) of a batch."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What DVC knows of `data/`: the md5 of the whole, and of each file by its path relative to `data/`."""
+
+    md5: str
+    files: dict[str, str]
+
+
+def init(workspace: Path) -> None:
+    """Make `workspace` a DVC repository, inside git or not; one that is there already is only configured.
+
+    DVC's own telemetry and update check are off, and it never stages anything in git. Files are copied (or reflinked)
+    between the cache and `data/`, so that editing one never damages the cache.
+    """
+    from dvc.repo import Repo  # type: ignore[import-untyped]
+
+    if not (workspace / ".dvc").is_dir():
+        in_git = any((folder / ".git").exists() for folder in (workspace.resolve(), *workspace.resolve().parents))
+        at_root = (workspace / ".git").exists()
+        with _plainly("be initialised"):
+            Repo.init(str(workspace), no_scm=not in_git, subdir=in_git and not at_root).close()
+    with _repository(workspace) as repo, repo.config.edit("repo") as config:
+        config["core"].update(analytics=False, autostage=False, check_update=False)
+        config["cache"].setdefault("type", "reflink,copy")
+
+
+def add_batch(workspace: Path, kind: Kind, batch: str) -> None:
+    """Add `data/<kind>/<batch>` and the ledger to the data version; other files are neither hashed nor looked at.
+
+    Other batches stay in the version even where they are not checked out. Adding again what is there changes nothing.
+    """
+    if not (workspace / DATA_DVC).exists():
+        return add_all(workspace)
+    targets = [workspace / DATA / kind / batch, workspace / DATA / LEDGER]
+    with _repository(workspace) as repo, _plainly("add the batch"):
+        repo.add([str(target) for target in targets if target.exists()])
+    return None
+
+
+def add_all(workspace: Path) -> None:
+    """Make `data/` as it is now the data version: what is gone from it goes. Unchanged files are not hashed again."""
+    with _repository(workspace) as repo, _plainly("add the data"):
+        repo.add([str(workspace / DATA)])
+
+
+def pull(workspace: Path, remote: str | None = None) -> None:
+    """Fetch the data version that `data.dvc` names, from `remote` or the default one, and check it out."""
+    with _repository(workspace) as repo, _plainly("pull the data"):
+        repo.pull(targets=[str(workspace / DATA_DVC)], remote=remote)
+
+
+def push(workspace: Path, remote: str | None = None) -> None:
+    """Send the data version to `remote` or the default one."""
+    with _repository(workspace) as repo, _plainly("push the data"):
+        repo.push(targets=[str(workspace / DATA_DVC)], remote=remote)
+
+
+def data_version(workspace: Path) -> str:
+    """The md5 of the data, from `data.dvc` alone; empty where nothing was added yet. Raises ThreadlineError."""
+    path = workspace / DATA_DVC
+    if not path.exists():
+        return ""
+    try:
+        (out,) = yaml.safe_load(path.read_text(encoding="utf-8"))["outs"]
+        md5 = out["md5"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ThreadlineError(
+            f"{path} does not name one directory by md5", "restore it, or run: dvc add data"
+        ) from error
+    return str(md5)
+
+
+def manifest(workspace: Path) -> Manifest:
+    """The manifest that `data.dvc` names; empty where nothing was added yet. Looks at no data file.
+
+    Raises ThreadlineError when the manifest is not in DVC's cache.
+    """
+    md5 = data_version(workspace)
+    if not md5:
+        return Manifest("", {})
+    with _repository(workspace) as repo:
+        path = Path(repo.cache.local.oid_to_path(md5))
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ThreadlineError(f"the manifest of {workspace / DATA_DVC} is not here", "run: dvc pull") from error
+    return Manifest(md5, {entry["relpath"]: entry["md5"] for entry in entries})
+
+
+def batch_digests(files: Mapping[str, str]) -> dict[BatchKey, str]:
+    """A digest of each batch from the md5s of a manifest's `files`: equal exactly where all its files are equal."""
+    by_batch: dict[BatchKey, list[tuple[str, str]]] = defaultdict(list)
+    for path, md5 in sorted(files.items()):
+        kind, _, rest = path.partition("/")
+        batch, _, name = rest.partition("/")
+        for known in KINDS:
+            if kind == known and name:
+                by_batch[(known, batch)].append((name, md5))
+    return {key: digest_of(entries) for key, entries in by_batch.items()}
+
+
+@contextmanager
+def _repository(workspace: Path) -> Iterator[Any]:
+    os.environ["DVC_NO_ANALYTICS"] = "1"
+    from dvc.exceptions import NotDvcRepoError  # type: ignore[import-untyped]
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(workspace))
+    except NotDvcRepoError as error:
+        raise ThreadlineError(f"{workspace} has no DVC repository", "make a workspace: threadline init DIR") from error
+    with repo:
+        yield repo
+
+
+@contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Turn DVC's errors into ones with a remedy."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except DvcException as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise ThreadlineError(f"DVC could not {what}: {error}{cause}", "see: dvc doctor, dvc status") from error

@@ -1,0 +1,125 @@
+"""Great Expectations: the checks run over the facts, and their Data Docs. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestration.expectations.checks import Check
+from orchestration.expectations.frames import Frames
+
+INDEX = "place"
+"""The column that tells a table's rows apart: their place in it."""
+
+_REMOTE = re.compile(
+    r"<script[^>]*src=\"https?://[^>]*>\s*</script>|<link[^>]*href=\"https?://[^>]*>"
+    r"|<img[^>]*src=\"https?://[^>]*>|url\(['\"]?https?://[^)]*\)",
+    re.DOTALL,
+)
+_STYLE = (
+    "<style>body{font:15px/1.45 system-ui,sans-serif;margin:2rem;max-width:80rem}table{border-collapse:collapse}"
+    "td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}"
+    "footer,.modal,.ge-navigation-sidebar-container,"
+    ".ge-index-page-site-name-title+div button{display:none}</style></head>"
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of a table of facts that failed a check, and the value that it failed with."""
+
+    check: Check
+    place: int
+    value: Any
+
+
+def run_checks(frames: Frames, checks: Sequence[Check], name: str, docs: Path) -> list[Failure]:
+    """Run the checks over their tables (those with rows) and build Data Docs at `docs`; what failed, in order."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context: Any = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    context.delete_data_docs_site("local_site")
+    context.add_data_docs_site("report", _site(docs))
+    source = context.data_sources.add_pandas("batch")
+    failures = []
+    for frame_name, frame in frames.items():
+        meant = [check for check in checks if check.frame == frame_name]
+        if meant and len(frame):
+            whole = source.add_dataframe_asset(frame_name).add_batch_definition_whole_dataframe("all")
+            suite = context.suites.add(gx.ExpectationSuite(f"{name} {frame_name}"))
+            failures += _validate(context, suite, whole, frame, meant)
+    context.build_data_docs()
+    _keep_local(docs)
+    return failures
+
+
+def _validate(context: Any, suite: Any, whole: Any, frame: pd.DataFrame, checks: Sequence[Check]) -> list[Failure]:
+    import great_expectations as gx
+
+    for number, check in enumerate(checks):
+        suite.add_expectation(_expectation(check, number))
+    definition = gx.ValidationDefinition(name=suite.name, data=whole, suite=suite)
+    checkpoint = gx.Checkpoint(
+        name=suite.name,
+        validation_definitions=[context.validation_definitions.add(definition)],
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [INDEX, "row", "id"]},
+    )
+    placed = frame.assign(**{INDEX: range(len(frame))})
+    run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": placed})
+    (result,) = run.run_results.values()
+    failures = []
+    for one in result.results:
+        check = checks[one.expectation_config.meta["check"]]
+        if one.exception_info.get("raised_exception"):
+            raise RuntimeError(f"the check of {check.frame}.{check.column} failed: {one.exception_info}")
+        for found in one.result.get("unexpected_index_list") or ():
+            place = int(found[INDEX])
+            failures.append(Failure(check, place, frame[check.column].iloc[place]))
+    return failures
+
+
+def _expectation(check: Check, number: int) -> Any:
+    from great_expectations.expectations.core import (
+        expect_column_values_to_be_between,
+        expect_column_values_to_be_in_set,
+        expect_column_values_to_be_null,
+        expect_column_values_to_be_unique,
+        expect_column_values_to_match_regex,
+    )
+
+    kinds: dict[str, Any] = {
+        "unique": expect_column_values_to_be_unique.ExpectColumnValuesToBeUnique,
+        "empty": expect_column_values_to_be_null.ExpectColumnValuesToBeNull,
+        "one_of": expect_column_values_to_be_in_set.ExpectColumnValuesToBeInSet,
+        "between": expect_column_values_to_be_between.ExpectColumnValuesToBeBetween,
+        "like": expect_column_values_to_match_regex.ExpectColumnValuesToMatchRegex,
+    }
+    severity = "warning" if check.warning else "critical"
+    return kinds[check.rule](column=check.column, meta={"check": number}, severity=severity, **check.arguments)
+
+
+def _site(docs: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+    }
+
+
+def _keep_local(docs: Path) -> None:
+    """Take everything out of the pages that a browser would fetch from elsewhere."""
+    for page in docs.rglob("*.html"):
+        text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
+        page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")
+    shutil.rmtree(docs / "static" / "fonts", ignore_errors=True)

@@ -1,0 +1,133 @@
+"""Reaching a verdict on a delivered batch. Nothing is moved here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from contracts.batches import (
+    ARTICLES,
+    PAIRS,
+    PHOTOS,
+    CatalogueBatch,
+    Kind,
+    StreetBatch,
+    read_catalogue_batch,
+    read_street_batch,
+)
+from contracts.errors import ThreadlineError
+from contracts.files import new_directory
+from orchestration.expectations.checks import checks_for
+from orchestration.expectations.contact_sheet import write_contact_sheet
+from orchestration.expectations.data_docs import Failure, run_checks
+from orchestration.expectations.frames import Frames, KnownData, catalogue_frames, street_frames
+from orchestration.expectations.thresholds import Thresholds
+from orchestration.expectations.verdict import RowProblem, Status, Verdict, write_verdict
+from orchestration.progress import Reporter
+from orchestration.silence import silent
+
+DATA_DOCS, CONTACT_SHEET = "data_docs", "contact_sheet.png"
+
+MAIN_TABLES = {"catalogue": ARTICLES, "street": PHOTOS}
+
+
+def validate_batch(
+    kind: Kind,
+    root: Path,
+    known: KnownData,
+    out: Path,
+    thresholds: Thresholds | None = None,
+    progress: Reporter = silent,
+) -> Verdict:
+    """Look at the batch in `root` and reach a verdict; the report (verdict, Data Docs, contact sheet) goes to `out`.
+
+    A report that was there before is replaced. Never raises for what the batch holds: a batch that is none is
+    rejected.
+    """
+    thresholds = thresholds or Thresholds()
+    with new_directory(out) as report:
+        try:
+            batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
+        except ThreadlineError as error:
+            problem = RowProblem(MAIN_TABLES[kind], -1, "", "", error.problem)
+            verdict = Verdict(kind, root.name, "rejected", (problem,), {})
+        else:
+            verdict = _judge(kind, batch, known, thresholds, report, progress)
+            verdict = replace(verdict, report=str(out / DATA_DOCS / "index.html"))
+            write_contact_sheet(report / CONTACT_SHEET, root, verdict.rows)
+        write_verdict(report, verdict)
+    return verdict
+
+
+def _judge(
+    kind: Kind,
+    batch: CatalogueBatch | StreetBatch,
+    known: KnownData,
+    thresholds: Thresholds,
+    report: Path,
+    progress: Reporter,
+) -> Verdict:
+    if isinstance(batch, CatalogueBatch):
+        frames = catalogue_frames(batch, thresholds, progress)
+        counts = {ARTICLES: len(batch.articles)}
+    else:
+        frames = street_frames(batch, known, thresholds, progress)
+        counts = {PHOTOS: len(batch.photos), PAIRS: len(batch.pairs)}
+    progress("checking expectations", 0, 1)
+    failures = run_checks(frames, checks_for(kind, thresholds), f"{kind} {batch.root.name}", report / DATA_DOCS)
+    progress("checking expectations", 1, 1)
+    problems = [_problem(kind, frames, failure) for failure in failures]
+    if not any(counts.values()):
+        problems.append(RowProblem(MAIN_TABLES[kind], -1, "", "", "the batch holds no rows"))
+    if isinstance(batch, StreetBatch):
+        problems += _left_alone(batch, problems, known)
+    problems.sort(key=lambda one: (one.warning, one.table, one.row))
+    status = _status(problems, counts, thresholds)
+    return Verdict(kind, batch.root.name, status, tuple(problems), _statistics(frames, problems, counts))
+
+
+def _problem(kind: Kind, frames: Frames, failure: Failure) -> RowProblem:
+    table = PAIRS if failure.check.frame == "pairs" else MAIN_TABLES[kind]
+    row = frames[failure.check.frame].iloc[failure.place]
+    reason = failure.check.reason.format(value=failure.value)
+    return RowProblem(table, int(row["row"]), str(row["id"]), str(row["image"]), reason, failure.check.warning)
+
+
+def _left_alone(batch: StreetBatch, problems: Sequence[RowProblem], known: KnownData) -> list[RowProblem]:
+    """The sound pairs whose photo is set aside: they go with it."""
+    failed = {(one.table, one.row) for one in problems if not one.warning}
+    kept = {photo.photo_id for row, photo in enumerate(batch.photos) if (PHOTOS, row) not in failed} | known.photos
+    return [
+        RowProblem(PAIRS, row, f"{pair.photo_id} / {pair.article_id}", "", "its photo is set aside")
+        for row, pair in enumerate(batch.pairs)
+        if pair.photo_id not in kept and (PAIRS, row) not in failed
+    ]
+
+
+def _status(problems: Sequence[RowProblem], counts: dict[str, int], thresholds: Thresholds) -> Status:
+    """Rejected when the share of failing rows of any table reaches the threshold."""
+    failing = [one for one in problems if not one.warning]
+    if not failing:
+        return "accepted"
+    if any(one.row < 0 for one in failing):
+        return "rejected"
+    for table, count in counts.items():
+        failed = len({one.row for one in failing if one.table == table})
+        if failed and failed >= thresholds.quarantine_share * count:
+            return "rejected"
+    return "accepted_with_quarantine"
+
+
+def _statistics(frames: Frames, problems: Sequence[RowProblem], counts: dict[str, int]) -> dict[str, float]:
+    images = frames["images"]
+    statistics = {f"rows of {table}": float(count) for table, count in counts.items()}
+    statistics["pictures"] = float(len(images))
+    sides = images["side_px"].dropna()
+    if len(sides):
+        statistics["median of the smaller side, px"] = float(sides.median())
+    for table in counts:
+        failed = {one.row for one in problems if one.table == table and not one.warning and one.row >= 0}
+        statistics[f"failing rows of {table}"] = float(len(failed))
+    statistics["warnings"] = float(sum(one.warning for one in problems))
+    return statistics

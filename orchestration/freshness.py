@@ -1,0 +1,144 @@
+"""When an asset is out of date: the one automation condition of the graph.
+
+Each materialisation records a digest of what it was made from: the data versions of its dependencies and its own
+code version. An asset (or a partition of one) is out of date when it has never been made, or when that digest
+differs from the one of today. The rule keeps no state of its own, so a killed process, a failed run, or a change
+made while nobody watched are all seen at the next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from contracts.files import digest_of
+
+INPUTS_TAG = "threadline/inputs"
+
+_EVENT = dg.DagsterEventType.ASSET_MATERIALIZATION
+
+
+class Lineage:
+    """What the instance knows of each asset: data versions and recorded inputs, read once and kept."""
+
+    def __init__(self, instance: dg.DagsterInstance, graph: Any) -> None:
+        self._instance = instance
+        self._graph = graph
+        self._tags: dict[dg.AssetKey, Mapping[str | None, Mapping[str, str]]] = {}
+        self._stale: dict[tuple[dg.AssetKey, str | None], bool] = {}
+        self._settled: dict[tuple[dg.AssetKey, str | None], bool] = {}
+
+    def partitions(self, key: dg.AssetKey) -> list[str | None]:
+        """The partitions that there are now; `[None]` for an unpartitioned asset."""
+        definition = self._graph.get(key).partitions_def
+        if definition is None:
+            return [None]
+        return list(definition.get_partition_keys(dynamic_partitions_store=self._instance))
+
+    def data_version(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
+        """The data version of the latest materialisation; None when there is none."""
+        return self._latest(key).get(partition, {}).get(DATA_VERSION_TAG)
+
+    def code_version(self, key: dg.AssetKey) -> str:
+        """The code version that the asset has now."""
+        return self._graph.get(key).code_version or ""
+
+    def recorded_inputs(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
+        """The digest of what the latest materialisation was made from."""
+        return self._latest(key).get(partition, {}).get(INPUTS_TAG)
+
+    def inputs(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
+        """The digest of what a materialisation would be made from now; None while a dependency is missing."""
+        versions: dict[str, Any] = {}
+        for parent in sorted(self._graph.get(key).parent_keys):
+            partitions = self._needed(key, parent, partition)
+            found = {str(p): self.data_version(parent, p) for p in partitions}
+            if None in found.values():
+                return None
+            versions[parent.to_user_string()] = found
+        return digest_of([versions, self._graph.get(key).code_version])[:32]
+
+    def stale(self, key: dg.AssetKey, partition: str | None = None) -> bool:
+        """Whether what there is differs from what would be made now; never true of what nothing here makes."""
+        if (key, partition) not in self._stale:
+            wanted = self.inputs(key, partition) if self._graph.get(key).is_materializable else None
+            self._stale[key, partition] = wanted is not None and wanted != self.recorded_inputs(key, partition)
+        return self._stale[key, partition]
+
+    def settled(self, key: dg.AssetKey, partition: str | None = None) -> bool:
+        """Whether nothing that this is made from, however far upstream, is stale itself."""
+        if (key, partition) not in self._settled:
+            self._settled[key, partition] = all(
+                not self.stale(parent, needed) and self.settled(parent, needed)
+                for parent in self._graph.get(key).parent_keys
+                for needed in self._needed(key, parent, partition)
+            )
+        return self._settled[key, partition]
+
+    def out_of_date(self, key: dg.AssetKey) -> list[str | None]:
+        """The partitions (`[None]` for an unpartitioned asset) that should be made now.
+
+        Those whose own inputs are still to be made anew wait, so that nothing is made twice for one change.
+        """
+        return [p for p in self.partitions(key) if self.stale(key, p) and self.settled(key, p)]
+
+    def _needed(self, key: dg.AssetKey, parent: dg.AssetKey, partition: str | None) -> list[str | None]:
+        """The same partition where both have the same partitions; else all that the parent has."""
+        if partition is not None and self._graph.get(parent).partitions_def == self._graph.get(key).partitions_def:
+            return [partition]
+        return self.partitions(parent)
+
+    def _latest(self, key: dg.AssetKey) -> Mapping[str | None, Mapping[str, str]]:
+        if key not in self._tags:
+            self._tags[key] = self._read(key)
+        return self._tags[key]
+
+    def _read(self, key: dg.AssetKey) -> Mapping[str | None, Mapping[str, str]]:
+        if self._graph.get(key).partitions_def is not None:
+            return self._read_partitions(key)
+        event = self._instance.get_latest_materialization_event(key)
+        materialization = event.asset_materialization if event else None
+        return {None: dict(materialization.tags or {})} if materialization else {}
+
+    def _read_partitions(self, key: dg.AssetKey) -> Mapping[str | None, Mapping[str, str]]:
+        ids = self._instance.event_log_storage.get_latest_storage_id_by_partition(key, _EVENT)
+        if not ids:
+            return {}
+        wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values()))
+        records = self._instance.fetch_materializations(wanted, limit=len(ids)).records
+        return {r.partition_key: dict(r.asset_materialization.tags or {}) for r in records if r.asset_materialization}
+
+
+class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
+    """True for what `Lineage.out_of_date` names."""
+
+    @property
+    def name(self) -> str:
+        """The label in Dagster's pages."""
+        return "out_of_date"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Dagster's hook: the subset of the candidates that is out of date."""
+        view = context.asset_graph_view
+        stale = Lineage(view.instance, view.asset_graph).out_of_date(context.key)
+        partitions = context.partitions_def
+        if not stale:
+            subset = context.get_empty_subset()
+        elif partitions is None:
+            subset = view.get_full_subset(key=context.key)
+        else:
+            keys = {partition for partition in stale if partition is not None}
+            subset = view.get_subset_from_partition_keys(context.key, partitions, keys)
+        return dg.AutomationResult(context, context.candidate_subset.compute_intersection(subset))
+
+
+def out_of_date() -> dg.AutomationCondition[dg.AssetKey]:
+    """The condition of every asset: out of date, not being made, nothing it needs is, and its last run did not fail.
+
+    A failed asset is not asked for again by itself: `threadline materialize --failed` does.
+    """
+    busy = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
+    return (OutOfDate() & ~busy & ~dg.AutomationCondition.execution_failed()).with_label("out of date")

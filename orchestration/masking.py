@@ -1,0 +1,40 @@
+"""Person masks of photos, predicted once for each photo and segmentation model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from contracts.batches import Photo
+from contracts.files import digest_of
+from contracts.images import read
+from contracts.masks import write_mask
+from orchestration.features import chunks
+from orchestration.home import Home
+from orchestration.progress import Reporter
+from serving.inference import PackageSession
+
+_CHUNK = 16
+
+
+def predict_masks(
+    session: PackageSession, home: Home, photos: Sequence[Photo], data: Path, report: Reporter
+) -> tuple[int, str]:
+    """Predict the masks that are not there yet. Returns how many, and the data version of all of them.
+
+    The data version comes from the photos, the model and the precision, never from the masks' pixels.
+    """
+    model = session.package.digest
+    places = {photo.sha256: home.mask(model, session.precision, photo.sha256) for photo in photos}
+    images = {photo.sha256: data / photo.image for photo in photos}
+    missing = [sha256 for sha256, place in places.items() if not place.exists()]
+    done = 0
+    with ThreadPoolExecutor(2) as pool:
+        for chunk in chunks(missing, _CHUNK):
+            pictures = list(pool.map(lambda sha256: read(images[sha256]), chunk))
+            for sha256, mask in zip(chunk, session.segment(pictures), strict=True):
+                write_mask(places[sha256], mask)
+            done += len(chunk)
+            report("masks", done, len(missing))
+    return len(missing), digest_of([sorted(places), model, session.precision])[:32]

@@ -1,0 +1,1 @@
+"""Turn what people have into batches."""

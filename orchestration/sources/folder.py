@@ -1,0 +1,175 @@
+"""A directory of images with a CSV: one row an image, several rows where an article has several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from contracts.batches import Article, inside, write_catalogue_batch
+from contracts.errors import ThreadlineError
+from contracts.files import new_directory
+from contracts.images import UnreadableImage
+from orchestration.progress import Reporter
+from orchestration.silence import silent
+from orchestration.sources.categories import map_category
+from orchestration.sources.pictures import KNOWN_ENDINGS, copy_picture, directory, safe_name
+from orchestration.sources.report import ImportReport
+from orchestration.sources.tables import Row, read_csv
+
+PHOTOS_TABLE = "photos.csv"
+
+_RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments")
+_TRUE, _FALSE = ("true", "1", "yes", "y"), ("false", "0", "no", "n")
+
+
+@dataclass
+class _Gathered:
+    """The rows of one article, with the images that were found for it."""
+
+    first: Row
+    images: list[Path] = field(default_factory=list)
+
+
+def deliver_folder(
+    path: Path,
+    into: Path,
+    progress: Reporter = silent,
+    *,
+    table: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    source: str = "folder",
+) -> ImportReport:
+    """Turn the directory `path` into a catalogue batch at `into`.
+
+    The CSV is `table`, or the only one in `path`. Its column `image` is a path below `path` (also found below
+    `images/` and without its ending); `article_id` (by default the image's stem), `name`, `category`, `price`, `url`,
+    `in_stock` and `assortments` (separated by |) are taken as they are called, and every other column is an
+    attribute. `columns` maps these names to those of the CSV. Of several rows of one article the first gives the
+    fields. At most `limit` articles are taken.
+
+    Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
+    """
+    directory(path, "the images and their CSV")
+    rows = read_csv(table or _only_table(path), ["image"], columns)
+    report = ImportReport(source)
+    gathered = _gather(path, rows.path.name, rows.rows, report, limit)
+    with new_directory(into) as batch:
+        articles = []
+        for done, (article_id, found) in enumerate(gathered.items(), 1):
+            article = _take(batch, article_id, found, rows.path.name, report)
+            if article is not None:
+                articles.append(article)
+            progress("copying images", done, len(gathered))
+        report.require(len(articles), path)
+        write_catalogue_batch(batch, articles)
+    report.taken.update(articles=len(articles), images=sum(len(article.images) for article in articles))
+    return report
+
+
+def find_image(root: Path, given: str) -> Path:
+    """The image that a table calls `given`: as it stands, below `images/`, or without its ending.
+
+    Raises ThreadlineError when the path leaves `root`, FileNotFoundError when there is no such file.
+    """
+    relative = str(PurePosixPath(given.replace("\\", "/")))
+    for below in (relative, f"images/{relative}"):
+        for ending in ("", *KNOWN_ENDINGS):
+            path = inside(root, below + ending)
+            if path.is_file():
+                return path
+    raise FileNotFoundError(given)
+
+
+def _only_table(path: Path) -> Path:
+    tables = sorted(one for one in path.glob("*.csv") if one.name != PHOTOS_TABLE)
+    if len(tables) == 1:
+        return tables[0]
+    if not tables:
+        raise ThreadlineError(f"{path} holds no CSV", "add one with a column 'image', or name one with --csv")
+    names = ", ".join(one.name for one in tables)
+    raise ThreadlineError(f"{path} holds several CSV files: {names}", "name the one that is meant with --csv")
+
+
+def _gather(
+    path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
+) -> dict[str, _Gathered]:
+    """The usable rows by article, in the order of the table."""
+    gathered: dict[str, _Gathered] = {}
+    for row in rows:
+        image = _image_of(path, file, row, report)
+        if image is None:
+            continue
+        article_id = row.values.get("article_id") or image.stem
+        if article_id not in gathered:
+            if limit is not None and len(gathered) == limit:
+                break
+            gathered[article_id] = _Gathered(row)
+        gathered[article_id].images.append(image)
+    return gathered
+
+
+def _image_of(path: Path, file: str, row: Row, report: ImportReport) -> Path | None:
+    given = row.values["image"]
+    if row.ragged:
+        report.leave_out("the row has more fields than the header", file, row.line)
+    elif not given:
+        report.leave_out("the row names no image", file, row.line)
+    else:
+        try:
+            return find_image(path, given)
+        except FileNotFoundError:
+            report.leave_out("the image is missing", file, row.line, given)
+        except (ThreadlineError, OSError, ValueError):
+            report.leave_out("the path leaves the directory or cannot be one", file, row.line, given)
+    return None
+
+
+def _take(batch: Path, article_id: str, found: _Gathered, file: str, report: ImportReport) -> Article | None:
+    copied = []
+    for number, image in enumerate(found.images, 1):
+        name = safe_name(article_id) if len(found.images) == 1 else f"{safe_name(article_id)}-{number}"
+        try:
+            copied.append(copy_picture(image, batch, name))
+        except UnreadableImage as error:
+            report.leave_out("the image cannot be read", file, found.first.line, f"{image.name}: {error}")
+    if not copied:
+        return None
+    values = found.first.values
+    return Article(
+        article_id=article_id,
+        name=values.get("name", ""),
+        category=map_category(values.get("category", ""), report.mapped),
+        attributes={name: value for name, value in values.items() if name not in _RESERVED and value},
+        assortments=tuple(part.strip() for part in values.get("assortments", "").split("|") if part.strip()),
+        images=tuple(one.path for one in copied),
+        sha256=tuple(one.sha256 for one in copied),
+        url=values.get("url") or None,
+        price=_price(file, found.first, report),
+        in_stock=_in_stock(file, found.first, report),
+    )
+
+
+def _price(file: str, row: Row, report: ImportReport) -> float | None:
+    given = row.values.get("price", "")
+    if not given:
+        return None
+    try:
+        price = float(given.replace(",", ".") if "." not in given else given)
+    except ValueError:
+        price = math.nan
+    if math.isfinite(price) and price >= 0:
+        return price
+    report.leave_out("the price is not a number (the article is taken without it)", file, row.line, given)
+    return None
+
+
+def _in_stock(file: str, row: Row, report: ImportReport) -> bool | None:
+    given = row.values.get("in_stock", "").lower()
+    if given in _TRUE or given in _FALSE:
+        return given in _TRUE
+    if given:
+        report.leave_out("'in_stock' is not yes or no (the article is taken without it)", file, row.line, given)
+    return None

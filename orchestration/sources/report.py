@@ -1,0 +1,79 @@
+"""What an importer took, mapped and left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import ThreadlineError
+
+EXAMPLES_KEPT = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing that was left out: the file it stood in, its line there (None outside tables), and what was wrong."""
+
+    file: str
+    row: int | None
+    detail: str
+
+
+@dataclass
+class ImportReport:
+    """The account of one import, filled in as it goes.
+
+    `taken` counts what was written, by sort ("articles", "photos", …). `mapped` counts the categories that were
+    renamed, by (from, to). `left_out` counts what was not taken, by reason; `examples` holds the first few of each
+    reason.
+    """
+
+    source: str
+    taken: Counter[str] = field(default_factory=Counter)
+    mapped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, file: str, row: int | None = None, detail: str = "") -> None:
+        """Count something that was not taken. `reason` groups, `detail` tells this one apart."""
+        self.left_out[reason] += 1
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES_KEPT:
+            kept.append(Example(file, row, detail))
+
+    def require(self, count: int, path: Path) -> None:
+        """Raise ThreadlineError, with the commonest reasons, when nothing of `path` could be taken."""
+        if count == 0:
+            reasons = "; ".join(f"{reason} ({n:,})" for reason, n in self.left_out.most_common(3)) or "it has no rows"
+            raise ThreadlineError(f"nothing of {path} could be taken: {reasons}", "check the paths in its table")
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "source": self.source,
+            "taken": dict(self.taken),
+            "mapped": [{"from": old, "to": new, "count": n} for (old, new), n in sorted(self.mapped.items())],
+            "left_out": [
+                {"reason": reason, "count": count, "examples": [vars(one) for one in self.examples[reason]]}
+                for reason, count in self.left_out.most_common()
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """The report as lines for a terminal."""
+        taken = ", ".join(f"{count:,} {sort}" for sort, count in self.taken.items()) or "nothing"
+        lines = [f"{self.source}: took {taken}"]
+        lines += [
+            f"  category '{old}' taken as '{new}': {count:,}" for (old, new), count in sorted(self.mapped.items())
+        ]
+        for reason, count in self.left_out.most_common():
+            lines.append(f"  left out, {reason}: {count:,}")
+            lines += [f"    {_place(one)}" for one in self.examples[reason]]
+        return lines
+
+
+def _place(example: Example) -> str:
+    line = f", line {example.row}" if example.row is not None else ""
+    return f"{example.file}{line}" + (f": {example.detail}" if example.detail else "")

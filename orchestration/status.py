@@ -1,0 +1,93 @@
+"""How a workspace stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagster as dg
+
+from contracts.registry import Release
+from orchestration.definitions import build_definitions
+from orchestration.dvc_data import data_version
+from orchestration.execution import open_instance
+from orchestration.freshness import Lineage
+from orchestration.observation import observe
+from orchestration.resources import Workspace
+from orchestration.trainings import Outcome, read_outcome
+
+MODELS = ("street2fashion", "fashion_dna", "studio2shop", "fashion2shop", "reid_baseline", "pretrained")
+
+Named = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What serves, what there is, what is out of date, what waits for that, and what failed.
+
+    `raw_changed` says that batches came, changed or went since the graph was last told.
+    """
+
+    release: Release | None
+    data_version: str
+    preset: str
+    models: list[tuple[str, Outcome]]
+    raw_changed: bool
+    out_of_date: list[Named]
+    waiting: list[Named]
+    failed: list[tuple[str, str]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as plain values."""
+        return {
+            "release": asdict(self.release) if self.release else None,
+            "data_version": self.data_version,
+            "preset": self.preset,
+            "models": {name: asdict(outcome) for name, outcome in self.models},
+            "raw_changed": self.raw_changed,
+            "out_of_date": self.out_of_date,
+            "waiting": self.waiting,
+            "failed": [{"asset": asset, "reason": reason} for asset, reason in self.failed],
+        }
+
+
+def read_status(workspace: Workspace) -> Status:
+    """Look at everything; nothing is changed."""
+    with open_instance(workspace.home) as instance:
+        graph = build_definitions(workspace).resolve_asset_graph()
+        lineage = Lineage(instance, graph)
+        stale = [
+            (key, p) for key in graph.toposorted_asset_keys for p in lineage.partitions(key) if lineage.stale(key, p)
+        ]
+        missing = [(key, p) for key, p in _all(graph, lineage) if lineage.data_version(key, p) is None]
+        ready = [(key, p) for key, p in stale if lineage.settled(key, p)]
+        waiting = [target for target in dict.fromkeys([*stale, *missing]) if target not in ready]
+        return Status(
+            release=workspace.registry.champion(),
+            data_version=data_version(workspace.root),
+            preset=workspace.configuration.preset,
+            models=_models(workspace),
+            raw_changed=bool(observe(workspace, instance, graph)),
+            out_of_date=[(key.to_user_string(), partition) for key, partition in ready],
+            waiting=[(key.to_user_string(), partition) for key, partition in waiting],
+            failed=_failed(instance, {key for key, _ in ready}),
+        )
+
+
+def _all(graph: dg.AssetGraph, lineage: Lineage) -> list[tuple[dg.AssetKey, str | None]]:
+    return [(key, p) for key in graph.toposorted_asset_keys for p in lineage.partitions(key)]
+
+
+def _models(workspace: Workspace) -> list[tuple[str, Outcome]]:
+    present = [name for name in MODELS if workspace.home.derived(f"model-{name}").exists()]
+    return [(name, read_outcome(workspace.home, name)) for name in present]
+
+
+def _failed(instance: dg.DagsterInstance, unmade: set[dg.AssetKey]) -> list[tuple[str, str]]:
+    """The assets that are out of date because their latest run failed, with the run that tells more."""
+    failed: dict[str, str] = {}
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=50):
+        for key in run.asset_selection or ():
+            if key in unmade:
+                failed.setdefault(key.to_user_string(), f"run {run.run_id} failed; `threadline up` shows its log")
+    return sorted(failed.items())

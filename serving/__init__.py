@@ -1,0 +1,1 @@
+"""The search service, inference sessions, and the index and registry adapters."""

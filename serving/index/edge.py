@@ -1,0 +1,194 @@
+"""The embedded index: Qdrant Edge shards in a directory, one immutable generation a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from contracts.errors import ThreadlineError
+from contracts.index import ArticleFilter, Collection, Hit, Points, Reconciled, point_id
+from serving.index.difference import Difference, check_collection, check_points, chunks, conditions, difference
+from serving.index.generations import Generation, Generations, copy_tree, write_sidecar
+
+PLAIN_UP_TO = 100_000
+"""Points up to which every vector is compared: exact, and quicker to build than a graph by far."""
+
+_WRITE = 2_000
+_READ = 1_000
+_QUERIES = 64
+_EF = 192
+"""Candidates that a search in the graph keeps: more find more of the true neighbours, and take longer."""
+
+
+class EdgeIndex:
+    """Collections below `root`. One builder at a time a collection; readers never wait and never disturb."""
+
+    def __init__(self, root: Path) -> None:
+        self._generations = Generations(root)
+
+    def reconcile(self, name: str, points: Points) -> Reconciled:
+        """Publish a generation of the collection `name` that holds exactly `points`, unless the newest one does.
+
+        Starts from a copy of the newest generation and writes only what differs. Raises ThreadlineError when the
+        result does not hold exactly the wanted points; nothing is published then.
+        """
+        check_points(points)
+        digests = points.payload_digests()
+        with self._generations.building(name):
+            latest = self._generations.latest(name)
+            fits = latest is not None and latest.dimension() == points.vectors.shape[1]
+            held = latest.digests() if latest else {}
+            change = difference(points, digests, held if fits else dict.fromkeys(held, ("", "")))
+            if latest and fits and not change:
+                return Reconciled(latest.reference, len(points.article_ids), 0, 0, 0)
+            with self._generations.draft(name, latest) as (directory, reference):
+                _build(directory / "shard", latest if fits else None, points, change)
+                _check(directory / "shard", reference, points)
+                write_sidecar(directory, points, digests)
+        counts = len(change.vectors), len(change.payloads), len(change.deleted)
+        return Reconciled(reference, len(points.article_ids), *counts)
+
+    def open(self, reference: str) -> Collection:
+        """Open a private copy of a generation, so that any number of processes may. Raises ThreadlineError."""
+        generation = self._generations.find(reference)
+        with ExitStack() as stack:
+            collection = EdgeCollection(stack.enter_context(self._generations.private_copy(generation)))
+            collection.on_close(stack.pop_all())
+        return collection
+
+    def references(self) -> list[str]:
+        """Every generation of every collection, oldest first."""
+        return [generation.reference for generation in self._generations.all()]
+
+    def drop(self, reference: str) -> None:
+        """Remove a generation; whoever has it open keeps reading it."""
+        if reference in self.references():
+            self._generations.drop(reference)
+
+
+class EdgeCollection:
+    """An open shard in the directory `path`, which nobody else may use."""
+
+    def __init__(self, path: Path) -> None:
+        self._shard = edge.EdgeShard.load(str(path))
+        self._cleanup = ExitStack()
+        self._is_open = True
+
+    def on_close(self, cleanup: ExitStack) -> None:
+        """Let `cleanup` close with the collection."""
+        self._cleanup = cleanup
+
+    def search(self, vectors: NDArray[np.float32], k: int, where: ArticleFilter | None = None) -> list[list[Hit]]:
+        """The `k` closest articles to each row of `vectors` (Q, D), closest first."""
+        if k < 1:
+            return [[] for _ in vectors]
+        found: list[list[Hit]] = []
+        narrowed = _filter(where)
+        for rows in chunks(len(vectors), _QUERIES):
+            queries = [_query(vector, k, narrowed) for vector in vectors[rows].tolist()]
+            found += [_hits(each) for each in self._shard.query_batch(edge.QueryBatchRequest(queries))]
+        return found
+
+    def vectors(self, article_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The (D,) float32 unit vectors of those of `article_ids` that are there."""
+        records = self._records(article_ids, with_vector=True)
+        return {key: np.asarray(record.vector, dtype=np.float32) for key, record in records.items()}
+
+    def payloads(self, article_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The payloads of those of `article_ids` that are there."""
+        return {key: dict(record.payload or {}) for key, record in self._records(article_ids).items()}
+
+    def count(self) -> int:
+        """How many articles the collection holds."""
+        return self._shard.count(edge.CountRequest(exact=True))
+
+    def close(self) -> None:
+        """Close the shard and remove the private copy; a second call does nothing."""
+        if self._is_open:
+            self._is_open = False
+            self._shard.close()
+            self._cleanup.close()
+
+    def _records(self, article_ids: Sequence[str], *, with_vector: bool = False) -> dict[str, edge.Record]:
+        points = {point_id(article_id): article_id for article_id in article_ids}
+        wanted: list[edge.PointId] = list(points)
+        records: list[edge.Record] = []
+        for rows in chunks(len(wanted), _READ):
+            records += self._shard.retrieve(wanted[rows], with_payload=not with_vector, with_vector=with_vector)
+        return {points[str(record.id)]: record for record in records}
+
+
+def _build(path: Path, previous: Generation | None, points: Points, change: Difference) -> None:
+    """Make the shard at `path`: a copy of `previous` with `change` applied, or an empty one filled with `points`."""
+    if previous is None:
+        shard = _create(path, points.vectors.shape[1])
+    else:
+        copy_tree(previous.shard, path)
+        shard = edge.EdgeShard.load(str(path))
+    try:
+        if previous is not None and change.deleted:
+            shard.update(edge.UpdateOperation.delete_points([point_id(key) for key in change.deleted]))
+        for rows in chunks(len(change.vectors), _WRITE):
+            shard.update(edge.UpdateOperation.upsert_points([_point(points, row) for row in change.vectors[rows]]))
+        for row in change.payloads:
+            wanted = [point_id(points.article_ids[row])]
+            shard.update(edge.UpdateOperation.overwrite_payload(list(wanted), points.payloads[row]))
+        shard.flush()
+        shard.optimize()
+        shard.flush()
+    finally:
+        shard.close()
+
+
+def _create(path: Path, dimension: int) -> edge.EdgeShard:
+    path.mkdir()
+    config = edge.EdgeConfig(
+        vectors=edge.EdgeVectorParams(size=max(1, dimension), distance=edge.Distance.Cosine),
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=PLAIN_UP_TO * dimension * 4 // 1024),
+        wal_enabled=False,  # a generation is published whole or not at all
+    )
+    shard = edge.EdgeShard.create(str(path), config)
+    for name in ("category", "assortments"):
+        shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
+    return shard
+
+
+def _check(path: Path, reference: str, points: Points) -> None:
+    collection = EdgeCollection(path)
+    try:
+        check_collection(reference, collection, points)
+    finally:
+        collection.close()
+
+
+def _point(points: Points, row: int) -> edge.Point:
+    return edge.Point(point_id(points.article_ids[row]), points.vectors[row].tolist(), points.payloads[row])
+
+
+def _query(vector: list[float], k: int, narrowed: edge.Filter | None) -> edge.QueryRequest:
+    params = edge.SearchParams(hnsw_ef=max(_EF, 2 * k))
+    nearest = edge.Query.Nearest(vector)
+    return edge.QueryRequest(limit=k, query=nearest, filter=narrowed, with_payload=True, params=params)
+
+
+def _filter(where: ArticleFilter | None) -> edge.Filter | None:
+    must: list[edge.ConditionType] = [
+        edge.FieldCondition(name, match=edge.MatchValue(value)) for name, value in conditions(where)
+    ]
+    return edge.Filter(must=must) if must else None
+
+
+def _hits(scored: list[edge.ScoredPoint]) -> list[Hit]:
+    hits = []
+    for point in scored:
+        if point.payload is None:
+            raise ThreadlineError(f"the point {point.id} has no payload", "drop the collection and build it again")
+        hits.append(Hit(point.payload["article_id"], point.score, point.payload))
+    return hits

@@ -1,0 +1,171 @@
+"""The index on a Qdrant server or cluster: one collection a name, changed in place, point by point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
+
+from contracts.errors import ThreadlineError
+from contracts.index import ArticleFilter, Collection, Hit, Points, Reconciled, point_id
+from serving.index.difference import Difference, Digests, check_collection, check_points, chunks, conditions, difference
+
+_VECTOR_DIGEST = "_vector_digest"
+_PAYLOAD_DIGEST = "_payload_digest"
+_PRIVATE = (_VECTOR_DIGEST, _PAYLOAD_DIGEST)
+
+_WRITE = 500
+_READ = 1_000
+_SCROLL = 5_000
+_QUERIES = 64
+
+
+class ServerIndex:
+    """Collections of the server that `client` talks to. A reference is the collection's name."""
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+
+    def reconcile(self, name: str, points: Points) -> Reconciled:
+        """Bring the collection `name` to exactly `points`, in place; each point changes at once.
+
+        Raises ThreadlineError when it holds vectors of another length, or not exactly the wanted points afterwards.
+        """
+        check_points(points)
+        self._create_or_check(name, points.vectors.shape[1])
+        digests = points.payload_digests()
+        change = difference(points, digests, self._present(name))
+        self._apply(name, points, digests, change)
+        check_collection(name, ServerCollection(self._client, name), points)
+        counts = len(change.vectors), len(change.payloads), len(change.deleted)
+        return Reconciled(name, len(points.article_ids), *counts)
+
+    def open(self, reference: str) -> Collection:
+        """The collection `reference`. Raises ThreadlineError when the server has none of that name."""
+        if not self._client.collection_exists(reference):
+            raise ThreadlineError(f"there is no collection '{reference}'", "build the index again, or roll back")
+        return ServerCollection(self._client, reference)
+
+    def references(self) -> list[str]:
+        """Every collection of the server."""
+        return sorted(each.name for each in self._client.get_collections().collections)
+
+    def drop(self, reference: str) -> None:
+        """Remove a collection; nothing happens when it is gone already."""
+        if self._client.collection_exists(reference):
+            self._client.delete_collection(reference)
+
+    def _create_or_check(self, name: str, dimension: int) -> None:
+        if not self._client.collection_exists(name):
+            params = models.VectorParams(size=max(1, dimension), distance=models.Distance.COSINE)
+            self._client.create_collection(name, vectors_config=params)
+            for field in ("category", "assortments"):
+                self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
+            return
+        held = self._client.get_collection(name).config.params.vectors
+        if not isinstance(held, models.VectorParams) or held.size != max(1, dimension):
+            raise ThreadlineError(
+                f"the collection '{name}' does not hold vectors of length {dimension}",
+                "give the new vectors a new name",
+            )
+
+    def _present(self, name: str) -> dict[str, Digests]:
+        present: dict[str, Digests] = {}
+        offset: Any = None
+        wanted = ["article_id", *_PRIVATE]
+        while True:
+            records, offset = self._client.scroll(name, limit=_SCROLL, offset=offset, with_payload=wanted)
+            for payload in (record.payload or {} for record in records):
+                held = payload.get(_VECTOR_DIGEST, ""), payload.get(_PAYLOAD_DIGEST, "")
+                present[payload["article_id"]] = held
+            if offset is None:
+                return present
+
+    def _apply(self, name: str, points: Points, digests: Sequence[str], change: Difference) -> None:
+        for rows in chunks(len(change.deleted), _READ):
+            gone: list[models.ExtendedPointId] = [point_id(key) for key in change.deleted[rows]]
+            self._client.delete(name, models.PointIdsList(points=gone))
+        for rows in chunks(len(change.vectors), _WRITE):
+            self._client.upsert(name, [_point(points, digests, row) for row in change.vectors[rows]])
+        for rows in chunks(len(change.payloads), _WRITE):
+            self._client.batch_update_points(name, [_overwrite(points, digests, row) for row in change.payloads[rows]])
+
+
+class ServerCollection:
+    """The collection `name` of a server."""
+
+    def __init__(self, client: QdrantClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def search(self, vectors: NDArray[np.float32], k: int, where: ArticleFilter | None = None) -> list[list[Hit]]:
+        """The `k` closest articles to each row of `vectors` (Q, D), closest first."""
+        if k < 1:
+            return [[] for _ in vectors]
+        found: list[list[Hit]] = []
+        narrowed = _filter(where)
+        for rows in chunks(len(vectors), _QUERIES):
+            queries = [
+                models.QueryRequest(query=vector, limit=k, filter=narrowed, with_payload=True)
+                for vector in vectors[rows].tolist()
+            ]
+            found += [_hits(answer.points) for answer in self._client.query_batch_points(self._name, queries)]
+        return found
+
+    def vectors(self, article_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The (D,) float32 unit vectors of those of `article_ids` that are there."""
+        records = self._records(article_ids, with_vector=True)
+        return {key: np.asarray(record.vector, dtype=np.float32) for key, record in records.items()}
+
+    def payloads(self, article_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The payloads of those of `article_ids` that are there."""
+        return {key: _public(record.payload) for key, record in self._records(article_ids).items()}
+
+    def count(self) -> int:
+        """How many articles the collection holds."""
+        return self._client.count(self._name, exact=True).count
+
+    def close(self) -> None:
+        """Nothing is held open: the client is the index's."""
+
+    def _records(self, article_ids: Sequence[str], *, with_vector: bool = False) -> dict[str, models.Record]:
+        points = {point_id(article_id): article_id for article_id in article_ids}
+        wanted = list(points)
+        records: list[models.Record] = []
+        for rows in chunks(len(wanted), _READ):
+            ids: list[models.ExtendedPointId] = list(wanted[rows])
+            records += self._client.retrieve(self._name, ids, with_payload=not with_vector, with_vectors=with_vector)
+        return {points[str(record.id)]: record for record in records}
+
+
+def _point(points: Points, digests: Sequence[str], row: int) -> models.PointStruct:
+    key = point_id(points.article_ids[row])
+    return models.PointStruct(id=key, vector=points.vectors[row].tolist(), payload=_payload(points, digests, row))
+
+
+def _overwrite(points: Points, digests: Sequence[str], row: int) -> models.OverwritePayloadOperation:
+    written = models.SetPayload(payload=_payload(points, digests, row), points=[point_id(points.article_ids[row])])
+    return models.OverwritePayloadOperation(overwrite_payload=written)
+
+
+def _payload(points: Points, digests: Sequence[str], row: int) -> dict[str, Any]:
+    return points.payloads[row] | {_VECTOR_DIGEST: points.vector_digests[row], _PAYLOAD_DIGEST: digests[row]}
+
+
+def _public(payload: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (payload or {}).items() if key not in _PRIVATE}
+
+
+def _filter(where: ArticleFilter | None) -> models.Filter | None:
+    must: list[models.Condition] = [
+        models.FieldCondition(key=name, match=models.MatchValue(value=value)) for name, value in conditions(where)
+    ]
+    return models.Filter(must=must) if must else None
+
+
+def _hits(scored: Sequence[models.ScoredPoint]) -> list[Hit]:
+    payloads = [_public(point.payload) for point in scored]
+    return [Hit(payload["article_id"], point.score, payload) for point, payload in zip(scored, payloads, strict=True)]

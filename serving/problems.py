@@ -1,0 +1,99 @@
+"""Refusals as problem documents (RFC 9457): every error of the service says what is wrong, in words for a person."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from contracts.errors import ThreadlineError
+
+_LOG = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(HTTPException):
+    """A refusal. `kind` is a short name that programs can rely on; `detail` is for people."""
+
+    def __init__(self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+        self.kind = kind
+
+
+class ProblemDocument(BaseModel):
+    """The body of a refusal."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+def document(problem: Problem, errors: list[dict[str, str]] | None = None) -> JSONResponse:
+    """The response that tells of `problem`; `errors` name the fields that are wrong."""
+    body = ProblemDocument(
+        type=f"urn:threadline:problem:{problem.kind}",
+        title=HTTPStatus(problem.status_code).phrase,
+        status=problem.status_code,
+        detail=problem.detail,
+        errors=errors,
+    )
+    content = body.model_dump(exclude_none=True)
+    return JSONResponse(content, problem.status_code, headers=dict(problem.headers or {}), media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error with a problem document."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(ThreadlineError, _threadline)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "Refused", "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}},
+    "5XX": {"description": "Failed", "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}},
+}
+"""What the OpenAPI description says of refusals."""
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error, Problem):
+        return document(error)
+    status = HTTPStatus(error.status_code)
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible at {request.url.path}",
+    }
+    kind = status.phrase.lower().replace(" ", "-")
+    headers = dict(error.headers) if error.headers else None
+    return document(Problem(status, kind, details.get(status, str(error.detail)), headers))
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": str(one["msg"])} for one in error.errors()
+    ]
+    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    return document(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail), errors)
+
+
+async def _threadline(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ThreadlineError)
+    _LOG.error("%s %s: %s", request.method, request.url.path, error)
+    detail = "the service could not do this; its log says why"
+    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    detail = "the service could not do this; its log says why"
+    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))

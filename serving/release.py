@@ -1,0 +1,168 @@
+"""Following the registry: the release that serves, and how the next one takes its place between two requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.index import ArticleIndex
+from contracts.registry import SERVING_MODEL, Registry, Release
+from serving.inference import PackageSession
+from serving.rerank import ArticleFeatures
+from serving.search import Searcher
+
+_LOG = logging.getLogger(__name__)
+
+
+class NoReleaseYet(Exception):  # noqa: N818 - read as a sentence
+    """Nothing serves yet."""
+
+
+@dataclass
+class _Held:
+    """A searcher and how many use it; the holder itself counts as one."""
+
+    searcher: Searcher
+    users: int = 1
+
+
+class CurrentRelease:
+    """The searcher that answers now. One that was replaced is closed when its last request has ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+
+    @contextmanager
+    def lease(self) -> Iterator[Searcher]:
+        """The searcher of now, open until the block ends. Raises NoReleaseYet."""
+        with self._lock:
+            held = self._held
+            if held is None:
+                raise NoReleaseYet
+            held.users += 1
+        try:
+            yield held.searcher
+        finally:
+            self._give_back(held)
+
+    def swap(self, searcher: Searcher | None) -> None:
+        """Let `searcher` answer from the next request on; None: nothing answers any more."""
+        with self._lock:
+            old = self._held
+            self._held = None if searcher is None else _Held(searcher)
+        if old is not None:
+            self._give_back(old)
+
+    def _give_back(self, held: _Held) -> None:
+        with self._lock:
+            held.users -= 1
+            unused = held.users == 0
+        if unused:
+            held.searcher.close()
+
+
+class ReleaseLoader:
+    """Makes the searcher of a release; a package that is loaded already is not loaded again."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        index: ArticleIndex,
+        packages: Path,
+        data: Path,
+        open_session: Callable[[Path], PackageSession],
+    ) -> None:
+        self._registry = registry
+        self._index = index
+        self._packages = packages
+        self._data = data
+        self._open_session = open_session
+        self._last: tuple[str, PackageSession, ArticleFeatures] | None = None
+
+    def load(self, release: Release) -> Searcher:
+        """Fetch, open and warm the release. Raises whatever keeps it from answering."""
+        session, features = self._session(release)
+        collection = self._index.open(release.collection)
+        searcher = Searcher(release, session, collection, features)
+        try:
+            searcher.warm()
+        except BaseException:
+            searcher.close()
+            raise
+        self._last = release.digest, session, features
+        return searcher
+
+    def _session(self, release: Release) -> tuple[PackageSession, ArticleFeatures]:
+        if self._last is not None and self._last[0] == release.digest:
+            return self._last[1:]
+        session = self._open_session(self._registry.fetch(SERVING_MODEL, release.version, self._packages))
+        return session, ArticleFeatures(session, self._data)
+
+
+class ReleaseFollower:
+    """Looks at the registry every `poll_s` seconds, in a thread of its own, and swaps in what should serve."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        loader: ReleaseLoader,
+        current: CurrentRelease,
+        poll_s: float,
+        loaded: Callable[[Release, bool], None],
+    ) -> None:
+        """`loaded` is told of every try: the release, and whether it now serves."""
+        self.problem: str | None = None
+        self._registry = registry
+        self._loader = loader
+        self._current = current
+        self._poll_s = poll_s
+        self._loaded = loaded
+        self._serving: Release | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="release-follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following, and close what serves when its last request has ended."""
+        self._stop.set()
+        self._thread.join()
+        self._current.swap(None)
+
+    def look(self) -> None:
+        """Look once. On any failure what serves goes on serving, and `problem` says why the new release does not."""
+        try:
+            release = self._registry.champion()
+        except Exception as error:  # the registry may be away for a while: whatever it is, serving goes on
+            self._report(f"the registry cannot be read: {error}")
+            return
+        if release is None or release == self._serving:
+            self.problem = None
+            return
+        try:
+            searcher = self._loader.load(release)
+        except Exception as error:  # a release that does not load must not end the one that does
+            self._loaded(release, False)
+            self._report(f"version {release.version} with {release.collection} does not load: {error}")
+            return
+        self._current.swap(searcher)
+        self._serving, self.problem = release, None
+        self._loaded(release, True)
+        _LOG.info("version %s with %s serves", release.version, release.collection)
+
+    def _report(self, problem: str) -> None:
+        if problem != self.problem:
+            _LOG.error("%s", problem)
+        self.problem = problem
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(self._poll_s)

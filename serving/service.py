@@ -1,0 +1,54 @@
+"""What the routes of one application share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from serving.metrics import Metrics
+from serving.problems import Problem
+from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
+from serving.search import Searcher
+from serving.settings import Settings
+from serving.workers import Workers
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one application, kept in `app.state.service`."""
+
+    settings: Settings
+    current: CurrentRelease
+    follower: ReleaseFollower
+    workers: Workers
+    metrics: Metrics
+
+    @contextmanager
+    def searcher(self) -> Iterator[Searcher]:
+        """The searcher of now. Raises Problem 503 before the first release."""
+        try:
+            with self.current.lease() as searcher:
+                yield searcher
+        except NoReleaseYet as error:
+            raise no_release(self.follower.problem) from error
+
+
+def no_release(problem: str | None) -> Problem:
+    """The refusal while nothing serves; `problem` says what keeps a release from being loaded."""
+    detail = "no release is loaded yet" + (
+        f": {problem}" if problem else "; train one, and it is served when published"
+    )
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no-release", detail, {"Retry-After": "5"})
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(_service)]

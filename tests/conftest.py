@@ -1,0 +1,31 @@
+"""What every test shares: real data where it is named, and a quiet, offline environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from contracts.quiet import nothing_phones_home
+
+nothing_phones_home()
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The project's own directory."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real pictures that THREADLINE_REAL_DATA names; unset skips, set but empty fails."""
+    named = os.environ.get("THREADLINE_REAL_DATA")
+    if named is None:
+        pytest.skip("THREADLINE_REAL_DATA is not set: no real pictures to test on")
+    folder = Path(named)
+    assert folder.is_dir() and any(folder.iterdir()), f"THREADLINE_REAL_DATA names {folder}, which holds nothing"
+    return folder

@@ -1,0 +1,278 @@
+"""The importers: what they take, what they leave out and say so, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.batches import inside, read_catalogue_batch, read_street_batch
+from contracts.errors import ThreadlineError
+from contracts.files import sha256_of_file
+from contracts.masks import read_mask
+from orchestration.sources.categories import map_category
+from orchestration.sources.clothing_co_parsing import deliver_clothing_co_parsing
+from orchestration.sources.folder import deliver_folder
+from orchestration.sources.folder_photos import deliver_folder_photos
+from orchestration.sources.pictures import safe_name
+from orchestration.sources.product_feed import deliver_product_feed
+from orchestration.sources.report import ImportReport
+from orchestration.sources.sample import SampleSize, deliver_sample
+from orchestration.sources.viton import deliver_viton
+
+
+def picture(path: Path, seed: int = 0, format: str = "JPEG", size: tuple[int, int] = (80, 100)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, format=format)
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A directory with four pictures, no CSV yet."""
+    root = tmp_path / "shop"
+    for number in range(4):
+        picture(root / f"{number}.jpg", number)
+    return root
+
+
+def test_a_folder_becomes_a_catalogue_batch(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text(
+        "image,article_id,name,category,price,in_stock,assortments,colour\n"
+        '0.jpg,A/1,"Tee, white",T-Shirts,12.5,yes,summer|new,white\n'
+        "1.jpg,A/1,,,,,,\n"
+        "2.jpg,,,Garden Chair,,no,,\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    first, second = read_catalogue_batch(tmp_path / "batch").articles
+    assert (first.article_id, first.name, first.category, first.price) == ("A/1", "Tee, white", "t-shirt", 12.5)
+    assert first.assortments == ("summer", "new")
+    assert first.attributes == {"colour": "white"}
+    assert first.in_stock is True
+    assert len(first.images) == 2
+    assert (second.article_id, second.category, second.in_stock) == ("2", "garden chair", False)
+    assert dict(report.taken) == {"articles": 2, "images": 3}
+    assert report.mapped == {("T-Shirts", "t-shirt"): 1}
+    assert not report.left_out
+
+
+def test_pictures_are_copied_as_they_are_and_named_by_what_they_are(shop: Path, tmp_path: Path) -> None:
+    picture(shop / "lie.jpg", 9, format="PNG")
+    (shop / "feed.csv").write_text("image\nlie.jpg\n")
+    deliver_folder(shop, tmp_path / "batch")
+    (article,) = read_catalogue_batch(tmp_path / "batch").articles
+    assert article.images == ("images/lie.png",)
+    copy = inside(tmp_path / "batch", article.images[0])
+    assert copy.read_bytes() == (shop / "lie.jpg").read_bytes()
+    assert article.sha256 == (sha256_of_file(copy),)
+
+
+def test_bad_rows_are_left_out_and_counted(shop: Path, tmp_path: Path) -> None:
+    (shop / "text.jpg").write_text("not a picture")
+    picture(tmp_path / "secret.jpg")
+    (shop / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (shop / "feed.csv").write_text(
+        "image,price,in_stock\n0.jpg,free,perhaps\nnone.jpg,,\ntext.jpg,,\n../secret.jpg,,\nlink.jpg,,\n,1,\n1.jpg,1,no,extra\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    (article,) = read_catalogue_batch(tmp_path / "batch").articles
+    assert article.article_id == "0"
+    assert article.price is None
+    assert article.in_stock is None
+    assert sum(report.left_out.values()) == 8
+    assert report.left_out["the path leaves the directory or cannot be one"] == 2
+    missing = report.examples["the image is missing"][0]
+    assert (missing.file, missing.row, missing.detail) == ("feed.csv", 3, "none.jpg")
+    assert any("line 3: none.jpg" in line for line in report.lines())
+    assert report.as_json()["taken"] == {"articles": 1, "images": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"picture,name\n0.jpg,x\n", "the column 'image' is missing"),
+        (b"image,image\n0.jpg,1.jpg\n", "is there twice"),
+        ("image,name\n0.jpg,café\n".encode("latin-1"), "is not in UTF-8"),
+        ("image\n0.jpg\n".encode("utf-16"), "is not in UTF-8"),
+        (b"image\n", "nothing of"),
+        (b"image\nnone.jpg\n", "the image is missing (1)"),
+    ],
+)
+def test_a_csv_that_cannot_be_used_is_refused_with_a_remedy(
+    shop: Path, tmp_path: Path, content: bytes, says: str
+) -> None:
+    (shop / "feed.csv").write_bytes(content)
+    with pytest.raises(ThreadlineError) as refusal:
+        deliver_folder(shop, tmp_path / "batch")
+    assert says in refusal.value.problem
+    assert refusal.value.remedy
+    assert not (tmp_path / "batch").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+
+
+@pytest.mark.parametrize("content", ["\ufeffimage;name\n0.jpg;Bluse\n", "image\tname\r\n0.jpg\tBluse\r\n"])
+def test_byte_order_marks_and_other_separators_are_understood(shop: Path, tmp_path: Path, content: str) -> None:
+    (shop / "feed.csv").write_bytes(content.encode())
+    deliver_folder(shop, tmp_path / "batch")
+    assert read_catalogue_batch(tmp_path / "batch").articles[0].name == "Bluse"
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(ThreadlineError):
+            deliver_folder(source, tmp_path / "batch")
+        with pytest.raises(ThreadlineError):
+            deliver_folder_photos(source, tmp_path / "batch")
+        with pytest.raises(ThreadlineError):
+            deliver_viton(source, tmp_path / "batch", tmp_path / "street")
+        with pytest.raises(ThreadlineError):
+            deliver_clothing_co_parsing(source, tmp_path / "batch")
+        with pytest.raises(ThreadlineError):
+            deliver_product_feed(source, tmp_path / "batch")
+
+
+def test_two_csv_files_need_one_to_be_named(shop: Path, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (shop / name).write_text("image\n0.jpg\n")
+    with pytest.raises(ThreadlineError, match="several"):
+        deliver_folder(shop, tmp_path / "batch")
+    assert deliver_folder(shop, tmp_path / "batch", table=shop / "b.csv").taken["articles"] == 1
+
+
+def test_photos_with_pairs_and_masks_become_a_street_batch(shop: Path, tmp_path: Path) -> None:
+    mask = np.zeros((80, 100), dtype=np.uint8)
+    mask[10:60, 20:70] = 255
+    Image.fromarray(mask).save(shop / "0-mask.png")
+    (shop / "photos.csv").write_text(
+        "photo,article_id,domain,mask\n0.jpg,A,studio,0-mask.png\n0.jpg,B,,\n1.jpg,,,gone.png\n2.jpg,C,moon,\n3.jpg,A,,\n"
+    )
+    report = deliver_folder_photos(shop, tmp_path / "batch")
+    batch = read_street_batch(tmp_path / "batch")
+    assert [(photo.photo_id, photo.domain) for photo in batch.photos] == [
+        ("0", "studio"),
+        ("1", "street"),
+        ("3", "street"),
+    ]
+    assert {(pair.photo_id, pair.article_id) for pair in batch.pairs} == {("0", "A"), ("0", "B"), ("3", "A")}
+    written = read_mask(tmp_path / "batch" / str(batch.photos[0].mask))
+    np.testing.assert_array_equal(written, mask > 0)
+    assert batch.photos[1].mask is None
+    assert sum(report.left_out.values()) == 2
+
+
+def test_a_product_feed_maps_its_columns(shop: Path, tmp_path: Path) -> None:
+    (shop / "styles.csv").write_text(
+        "id,articleType,baseColour,productDisplayName\n0,Tshirts,Red,A red tee\n7,Jeans,Blue,x\n"
+    )
+    report = deliver_product_feed(shop, tmp_path / "batch")
+    (article,) = read_catalogue_batch(tmp_path / "batch").articles
+    assert (article.article_id, article.name, article.category) == ("0", "A red tee", "t-shirt")
+    assert article.attributes == {"baseColour": "Red"}
+    assert report.left_out == {"the image is missing": 1}
+
+
+def test_viton_becomes_two_batches(tmp_path: Path) -> None:
+    source = tmp_path / "viton"
+    for number in range(3):
+        picture(source / "person" / f"00000{number}_0.jpg", number)
+        picture(source / "cloth" / f"00000{number}_1.jpg", 10 + number)
+    rows = "".join(f"00000{number}_0.jpg,00000{number}_1.jpg\n" for number in range(5))
+    (source / "pairs.csv").write_text("person,cloth\n" + rows)
+    report = deliver_viton(source, tmp_path / "catalogue", tmp_path / "street")
+    street = read_street_batch(tmp_path / "street")
+    assert {photo.domain for photo in street.photos} == {"studio"}
+    assert ("000001_0", "000001_1") in {(pair.photo_id, pair.article_id) for pair in street.pairs}
+    assert {article.category for article in read_catalogue_batch(tmp_path / "catalogue").articles} == {"top"}
+    assert dict(report.taken) == {"articles": 3, "photos": 3, "pairs": 3}
+    assert report.left_out == {"the cloth picture cannot be read": 2}
+
+
+def test_clothing_co_parsing_masks_are_all_that_is_not_background(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    source = tmp_path / "ccp"
+    labels = source / "annotations" / "pixel-level"
+    labels.mkdir(parents=True)
+    truth = np.zeros((80, 100), dtype=np.uint8)
+    truth[20:40, 30:50], truth[40:60, 30:50] = 41, 3
+    for number in range(1, 4):
+        picture(source / "photos" / f"000{number}.jpg", number)
+    savemat(labels / "0001.mat", {"groundtruth": truth})
+    (labels / "0002.mat").write_bytes(b"not MATLAB")
+    report = deliver_clothing_co_parsing(source, tmp_path / "batch")
+    batch = read_street_batch(tmp_path / "batch")
+    np.testing.assert_array_equal(read_mask(tmp_path / "batch" / str(batch.photos[0].mask)), truth > 0)
+    assert [photo.mask is None for photo in batch.photos] == [False, True, True]
+    assert dict(report.taken) == {"photos": 3, "masks": 1}
+    assert sum(report.left_out.values()) == 1
+
+
+def test_the_sample_is_the_same_every_time_and_consistent(tmp_path: Path) -> None:
+    size = SampleSize(garments=10, packshots_each=2, photos_each=2, packshot=(64, 48), photo=(96, 64))
+    for run, workers in (("a", 1), ("b", 2)):
+        deliver_sample(tmp_path / run / "catalogue", tmp_path / run / "street", seed=4, size=size, workers=workers)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert all((tmp_path / "a" / one).read_bytes() == (tmp_path / "b" / one).read_bytes() for one in files)
+    articles = read_catalogue_batch(tmp_path / "a" / "catalogue").articles
+    street = read_street_batch(tmp_path / "a" / "street")
+    assert len(articles) == 10
+    assert {photo.domain for photo in street.photos} == {"street", "studio"}
+    assert {pair.article_id for pair in street.pairs} <= {article.article_id for article in articles}
+    for photo in street.photos:
+        assert read_mask(tmp_path / "a" / "street" / str(photo.mask)).shape == (96, 64)
+    assert all(pair.box is not None and (pair.box.height, pair.box.width) == (96, 64) for pair in street.pairs)
+
+
+def test_a_later_part_of_the_wardrobe_shares_no_id_with_an_earlier_one(tmp_path: Path) -> None:
+    size = SampleSize(garments=6, packshot=(48, 48), photo=(64, 48))
+    ids = []
+    for first in (0, 6):
+        deliver_sample(tmp_path / f"c{first}", tmp_path / f"s{first}", size=size, first=first, workers=1)
+        articles = {article.article_id for article in read_catalogue_batch(tmp_path / f"c{first}").articles}
+        ids.append(articles | {photo.photo_id for photo in read_street_batch(tmp_path / f"s{first}").photos})
+    assert not ids[0] & ids[1]
+
+
+def test_file_names_are_plain_and_tell_ids_apart() -> None:
+    keys = ["a/b", "a_b", "a\\b", "..", ".hidden", "ü", "x" * 300, "SKU-1.2"]
+    names = [safe_name(key) for key in keys]
+    assert len(set(names)) == len(names)
+    assert names[-1] == "SKU-1.2"
+    assert all("/" not in name and not name.startswith(".") and len(name) <= 120 for name in names)
+
+
+def test_only_clear_synonyms_are_mapped() -> None:
+    report = ImportReport("x")
+    given = ["T-Shirts", "top", "Rain  Jacket", "Chinos", ""]
+    assert [map_category(one, report.mapped) for one in given] == ["t-shirt", "top", "rain jacket", "trousers", ""]
+    assert set(report.mapped) == {("T-Shirts", "t-shirt"), ("Chinos", "trousers")}
+
+
+@pytest.fixture
+def real_data() -> Path:
+    given = os.environ.get("THREADLINE_REAL_DATA")
+    if given is None:
+        pytest.skip("THREADLINE_REAL_DATA is not set")
+    assert Path(given).is_dir(), f"THREADLINE_REAL_DATA names no directory: '{given}'"
+    return Path(given)
+
+
+@pytest.mark.real_data
+def test_published_layouts_are_taken_whole(real_data: Path, tmp_path: Path) -> None:
+    viton = deliver_viton(real_data / "viton", tmp_path / "vc", tmp_path / "vs", limit=30)
+    parsing = deliver_clothing_co_parsing(real_data / "clothing-co-parsing", tmp_path / "ccp", limit=15)
+    feed = deliver_product_feed(real_data / "fashion-product-images", tmp_path / "feed", limit=40)
+    home = deliver_folder(real_data / "clothing-dataset", tmp_path / "home", columns={"category": "label"}, limit=20)
+    assert dict(viton.taken) == {"articles": 30, "photos": 30, "pairs": 30}
+    assert parsing.taken["photos"] == 15
+    assert parsing.taken["masks"] > 0
+    assert feed.taken["articles"] == 40
+    assert home.taken["articles"] == 20
+    assert not any(one.left_out for one in (viton, parsing, feed, home))

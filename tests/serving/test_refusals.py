@@ -1,0 +1,205 @@
+"""Every refusal is a problem document that says what is wrong."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zlib
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from serving.app import create_app
+from serving.settings import Settings
+from tests.serving.fixtures import until
+from tests.serving.shop import Shop
+
+
+def refused(answer: httpx.Response, status: int, kind: str) -> dict:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["type"] == f"urn:threadline:problem:{kind}"
+    assert body["status"] == status and body["title"] and body["detail"]
+    return body
+
+
+def send(client: TestClient, photo: bytes, **fields: object) -> httpx.Response:
+    return client.post("/v1/search", files={"photo": ("p", photo, "image/png")}, data=fields)
+
+
+def picture(height: int, width: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((height, width, 3), dtype=np.uint8)).save(buffer, format=kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def strict(open_shop: Shop):
+    """A service over the shop that takes small photos only."""
+    settings = open_shop.settings.model_copy(update={"photo_bytes": 50_000, "photo_pixels": 10_000})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def unpublished(tmp_path_factory: pytest.TempPathFactory):
+    with TestClient(create_app(Settings(home=tmp_path_factory.mktemp("home"), poll_s=0.05))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4"])
+def test_not_an_image(client: TestClient, data: bytes) -> None:
+    refused(send(client, data), 415, "not-an-image")
+
+
+def test_a_truncated_image(client: TestClient) -> None:
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (100, 100, 3), dtype=np.uint8)).save(buffer, format="JPEG")
+    refused(send(client, buffer.getvalue()[:1500]), 422, "unusable-image")
+
+
+def test_a_tiny_image(client: TestClient) -> None:
+    assert "under 16" in refused(send(client, picture(4, 100)), 422, "unusable-image")["detail"]
+
+
+def test_too_many_pixels(strict: TestClient) -> None:
+    refused(send(strict, picture(101, 100)), 413, "too-many-pixels")
+    assert send(strict, picture(100, 100)).status_code == 200
+
+
+def test_a_decompression_bomb(client: TestClient) -> None:
+    side = 60_000
+    head = side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(side))) + chunk(b"IEND", b"")
+    )
+    refused(send(client, bomb), 413, "too-many-pixels")
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+
+def test_too_many_bytes_in_the_photo(strict: TestClient) -> None:
+    refused(send(strict, b"x" * 50_001), 413, "too-large")
+
+
+def test_an_announced_body_that_is_too_long_is_not_read(strict: TestClient) -> None:
+    refused(send(strict, b"x" * 500_000), 413, "too-large")
+
+
+def test_an_unannounced_body_is_cut_off(strict: TestClient) -> None:
+    sent = 0
+
+    def body():
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="photo"; filename="p"\r\n\r\n'
+        while sent < 10_000_000:
+            sent += 10_000
+            yield b"x" * 10_000
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    refused(strict.post("/v1/search", content=body(), headers=headers), 413, "too-large")
+
+
+@pytest.mark.parametrize("k", ["0", "201", "many"])
+def test_k_out_of_range(client: TestClient, k: str) -> None:
+    body = refused(send(client, picture(50, 50), k=k), 422, "invalid-request")
+    assert body["errors"][0]["field"] == "k"
+
+
+def test_no_photo(client: TestClient) -> None:
+    assert refused(client.post("/v1/search"), 422, "invalid-request")["errors"][0]["field"] == "photo"
+
+
+def test_a_form_that_is_none(client: TestClient) -> None:
+    answer = client.post("/v1/search", content=b"junk", headers={"content-type": "multipart/form-data; boundary=b"})
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_unknown_article(client: TestClient) -> None:
+    refused(client.get("/v1/articles/nobody/similar"), 404, "unknown-article")
+    refused(client.get("/v1/articles/nobody/image"), 404, "unknown-article")
+
+
+def test_unknown_path_and_method(client: TestClient) -> None:
+    refused(client.get("/v2/search"), 404, "not-found")
+    refused(client.get("/page/nothing.js"), 404, "not-found")
+    answer = client.get("/v1/search")
+    refused(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_no_release_yet(unpublished: TestClient) -> None:
+    assert unpublished.get("/healthz").status_code == 200
+    for answer in (
+        unpublished.get("/readyz"),
+        unpublished.get("/v1/release"),
+        unpublished.get("/v1/articles/a0/similar"),
+        unpublished.get("/v1/articles/a0/image"),
+        send(unpublished, picture(50, 50)),
+    ):
+        refused(answer, 503, "no-release")
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_registry_that_does_not_exist_is_not_made(unpublished: TestClient) -> None:
+    settings: Settings = unpublished.app.state.service.settings  # type: ignore[attr-defined]
+    assert not (settings.home / "mlflow").exists()
+
+
+def test_a_failure_does_not_tell_of_the_inside(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.search.Searcher.similar", lambda *_: 1 / 0)
+    body = refused(client.get("/v1/articles/a0/similar"), 500, "failed")
+    assert "division" not in body["detail"]
+
+
+def test_rerank_without_a_reranker(shop: Shop) -> None:
+    shop.release(shop.package(1))
+    with TestClient(create_app(shop.settings)) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        refused(send(client, shop.photo("a0"), rerank="true"), 422, "no-reranker")
+
+
+def test_a_service_that_is_busy_says_so(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = open_shop.settings.model_copy(update={"concurrent": 1, "wait_s": 0.2})
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        entered.set()
+        go_on.wait(20)
+        raise ZeroDivisionError
+
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        monkeypatch.setattr("serving.routes.decode_photo", slow)
+        first = threading.Thread(target=send, args=(client, picture(50, 50)))
+        first.start()
+        entered.wait(20)
+        refused(send(client, picture(50, 50)), 503, "busy")
+        go_on.set()
+        first.join()
+
+
+@pytest.mark.parametrize(
+    "named", ["../secret.png", "/etc/passwd.png", "link.png", "folder/../../secret.png", "x.txt", ""]
+)
+def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
+    from serving.photos import article_image
+
+    data = tmp_path / "data"
+    (data / "folder").mkdir(parents=True)
+    (data / "x.txt").write_text("text")
+    (tmp_path / "secret.png").write_bytes(picture(20, 20))
+    (data / "link.png").symlink_to(tmp_path / "secret.png")
+    (data / "inside.png").write_bytes(picture(20, 20))
+    assert article_image(data, {"image": named}) is None
+    assert article_image(data, {"image": "inside.png"}) == data / "inside.png"
