@@ -76,12 +76,12 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """MLflow's SQLite store."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
         """MLflow's artifacts."""
-        return self.root / "artifacts"
+        return self.root / "mlflow" / "artifacts"
 
     @property
     def dagster(self) -> Path:

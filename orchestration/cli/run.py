@@ -72,6 +72,7 @@ def service_environment(workspace: Workspace, host: str, port: int) -> dict[str,
         "DAGSTER_HOME": str(workspace.home.dagster),
         "THREADLINE_HOME": str(workspace.home.root),
         "THREADLINE_DATA": str(workspace.data),
+        "THREADLINE_TRACKING_URI": workspace.home.tracking_uri,
         "THREADLINE_HOST": host,
         "THREADLINE_PORT": str(port),
     }

@@ -37,7 +37,9 @@ def test_the_graph_is_as_it_was_reviewed() -> None:
 
 
 def test_every_asset_of_the_design_is_there() -> None:
-    keys = {key.to_user_string() for key in build_definitions(Workspace(Path())).resolve_asset_graph().get_all_asset_keys()}
+    keys = {
+        key.to_user_string() for key in build_definitions(Workspace(Path())).resolve_asset_graph().get_all_asset_keys()
+    }
     assert keys >= {
         *("data_manifest", "catalogue_batches", "street_batches", "catalogue", "photos", "mask_set", "attribute_set"),
         *("look_set", "street2fashion", "masks", "segmented_look_set", "fashion_dna", "article_dna", "studio2shop"),

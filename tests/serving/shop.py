@@ -49,10 +49,10 @@ class Shop:
             shutil.copy(self.template, database)
         images = self.root / "data" / "catalogue" / "first" / "images"
         images.mkdir(parents=True)
-        rng = np.random.default_rng(7)
+        rng = np.random.default_rng(23)
         for number in range(self.count):
             colours = 170 * rng.integers(0, 2, size=(GRID, GRID, 3), dtype=np.uint8)
-            picture = np.kron(colours, np.ones((32, 24, 1), dtype=np.uint8))
+            picture = np.kron(colours, np.ones((40, 40, 1), dtype=np.uint8))
             self.pictures[f"a{number}"] = picture
             Image.fromarray(picture).save(images / f"a{number}.png")
 
@@ -68,7 +68,7 @@ class Shop:
         """A street photo, as PNG or JPEG bytes, of somebody who wears the article."""
         canvas = np.full((160, 120, 3), 255, dtype=np.uint8)
         picture = self.pictures[article_id]
-        canvas[40 : 40 + picture.shape[0], 30 : 30 + picture.shape[1]] = picture
+        canvas[40 : 40 + picture.shape[0], 20 : 20 + picture.shape[1]] = picture
         return encode_jpeg(canvas, quality=97)
 
     def package(self, seed: int = 1, *, segments: bool = True, reranks: bool = False) -> Path:

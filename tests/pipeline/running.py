@@ -1,0 +1,49 @@
+"""Running the project's commands as a person would, apart from the caller's workspaces and servers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A copy of the checkout in which `make demo` has run."""
+
+    root: Path
+    first: Ran
+
+    def run(self, *command: str, within: Path | None = None, timeout_s: float = 600) -> Ran:
+        """Run a command of the project in the copy."""
+        return run(command, within or self.root, timeout_s)
+
+
+def environment(root: Path) -> Mapping[str, str]:
+    """The tests' own tools first, nothing of the caller's workspace or servers, DVC's state beside the copy."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_"))
+    }
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site")}
+
+
+def run(command: Sequence[str], root: Path, timeout_s: float) -> Ran:
+    """Run `command` in `root` and keep what it printed."""
+    done = subprocess.run(
+        command, cwd=root, env=environment(root), capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)

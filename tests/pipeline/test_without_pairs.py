@@ -1,0 +1,68 @@
+"""A shop with pictures and nothing else still gets an index and a working search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from orchestration.sources.wardrobe import make_garment
+from orchestration.sources.wardrobe_scenes import render_packshot
+from tests.pipeline.running import run
+
+pytestmark = pytest.mark.slow
+
+ARTICLES = 6
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with six articles, fewer than any training needs, and no photo."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = ["image,article_id,name,category,price,fit"]
+    for index in range(ARTICLES):
+        garment = make_garment(5, index)
+        Image.fromarray(render_packshot(garment, 5, 0, (256, 192))).save(folder / f"{index}.png")
+        rows.append(f"{index}.png,article-{index},{garment.name},{garment.category},{10 + index}.5,slim")
+    (folder / "shop.csv").write_text("\n".join(rows) + "\n")
+    root = tmp_path_factory.mktemp("shop") / "workspace"
+    for command in (
+        ["threadline", "init", str(root)],
+        ["threadline", "import", "folder", str(folder), "--batch", "spring", "--workspace", str(root)],
+        ["threadline", "materialize", "--workspace", str(root)],
+    ):
+        done = run(command, root.parent, 300)
+        assert done.code == 0, done.out + done.err
+    return root
+
+
+def test_the_untrained_package_serves(shop: Path) -> None:
+    status = json.loads(run(["threadline", "status", "--json"], shop, 60).out)
+    assert status["release"]["method"] == "pretrained"
+    assert status["out_of_date"] == []
+    assert all(status["models"][name]["digest"] is None for name in ("street2fashion", "studio2shop", "reid_baseline"))
+    assert "at least" in status["models"]["reid_baseline"]["reason"]
+
+
+def test_an_article_is_found_by_its_own_picture(shop: Path) -> None:
+    picture = next((shop / "data" / "catalogue" / "spring" / "images").glob("article-3*"))
+    results = json.loads(run(["threadline", "search", str(picture), "--json"], shop, 60).out)["results"]
+    assert len(results) == ARTICLES
+    assert results[0]["article_id"] == "article-3"
+    assert results[0]["price"] == 13.5 and results[0]["attributes"]["fit"] == "slim"
+
+
+def test_a_new_price_is_a_payload_update_without_embedding(shop: Path, tmp_path: Path) -> None:
+    picture = next((shop / "data" / "catalogue" / "spring" / "images").glob("article-3*"))
+    (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    name = make_garment(5, 3)
+    (tmp_path / "sale.csv").write_text(
+        f"image,article_id,name,category,price,fit\n{picture.name},article-3,{name.name},{name.category},5,slim\n"
+    )
+    imported = run(["threadline", "import", "folder", str(tmp_path), "--batch", "sale"], shop, 120)
+    assert imported.code == 0, imported.out + imported.err
+    assert run(["threadline", "materialize"], shop, 120).code == 0
+    results = json.loads(run(["threadline", "search", str(picture), "--json"], shop, 60).out)["results"]
+    assert results[0]["article_id"] == "article-3" and results[0]["price"] == 5
