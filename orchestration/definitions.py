@@ -2,10 +2,13 @@
 
 import dagster as dg
 
+from contracts.files import digest_of
 from orchestration.assets import models, raw, segmentation, serving, tables
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace, resources, workspace_from_environment
+from orchestration.trainings import plain
+from training.presets import preset
 
 ASSETS = (
     raw.data_manifest,
@@ -50,6 +53,17 @@ def data_dvc(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(asset_events=found.events, dynamic_partitions_requests=requests)
 
 
+def with_hyperparameters(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
+    """The spec of a model with its own hyperparameters in its code version; every other spec as it is.
+
+    So a change of one model's hyperparameters runs that model, and no other.
+    """
+    config = getattr(preset(workspace.configuration.preset), spec.key.to_user_string(), None)
+    if config is None:
+        return spec
+    return spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
+
+
 def build_definitions(workspace: Workspace, reporter: Reporter | None = None) -> dg.Definitions:
     """The graph over `workspace`; progress goes to `reporter`, or to each run's log."""
     automation = dg.AutomationConditionSensorDefinition(
@@ -60,7 +74,7 @@ def build_definitions(workspace: Workspace, reporter: Reporter | None = None) ->
         use_user_code_server=True,
     )
     return dg.Definitions(
-        assets=list(ASSETS),
+        assets=dg.map_asset_specs(lambda spec: with_hyperparameters(spec, workspace), list(ASSETS)),
         asset_checks=[raw.catalogue_verdicts, raw.street_verdicts],
         sensors=[data_dvc, automation],
         resources=resources(workspace, reporter),

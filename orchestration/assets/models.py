@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from training.context import Trained, TrainingContext
 
-_SHARED = ("training.backbones", "training.fit", "training.presets", "training.pictures", "training.losses")
+_SHARED = ("training.backbones", "training.fit", "training.pictures", "training.losses")
 _LIBRARIES = ("torch", "timm")
 _TRAINS = frozenset({"pytorch", "mlflow"})
 

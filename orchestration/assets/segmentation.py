@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from training.context import Trained, TrainingContext
 
-_NETWORK = ("training.street2fashion", "training.backbones", "training.fit", "training.presets", "training.pictures")
+_NETWORK = ("training.street2fashion", "training.backbones", "training.fit", "training.pictures")
 _PREDICTION = ("contracts.images", "contracts.masks", "orchestration.masking", "serving.inference")
 
 

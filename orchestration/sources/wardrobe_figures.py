@@ -1,7 +1,8 @@
 """People of the rendered wardrobe: poses, and the outlines of bodies and garments in them.
 
-Every outline is given in the rest pose (body units, see `wardrobe_garments`) together with the frame that moves it into the pose.
-The frame moves the cloth with it, which is why a print stays on its garment whatever the arms and legs do.
+Every outline is given in the rest pose (body units, see `wardrobe_garments`) together with the frame that
+moves it into the pose. The frame moves the cloth with it, which is why a print stays on its garment whatever
+the arms and legs do.
 """
 
 from __future__ import annotations
@@ -150,9 +151,7 @@ def limb(start: Sequence[float], end: Sequence[float], start_radius: float, end_
     heading = float(np.arctan2(last[1] - first[1], last[0] - first[0]))
     turn = np.linspace(-np.pi / 2, np.pi / 2, 7)
     cap = lambda angle: np.stack([np.cos(angle), np.sin(angle)], axis=1)  # noqa: E731
-    return np.concatenate(
-        [last + end_radius * cap(heading + turn), first + start_radius * cap(heading + np.pi + turn)]
-    )
+    return np.concatenate([last + end_radius * cap(heading + turn), first + start_radius * cap(heading + np.pi + turn)])
 
 
 def ellipse(centre: Sequence[float], radii: Sequence[float]) -> Points:
@@ -206,10 +205,8 @@ def arm_pieces(frames: Frames, skin: Colour) -> list[Piece]:
     return arms
 
 
-def garment_pieces(
-    garment: Garment, cloth: Image.Image, pose: Pose, frames: Frames, opening: float
-) -> list[Piece]:
-    """The garment's outlines except its sleeves; `opening` is half the gap of a blazer at the waist, body units."""
+def garment_pieces(garment: Garment, cloth: Image.Image, pose: Pose, frames: Frames, opening: float) -> list[Piece]:
+    """The garment without its sleeves; `opening` is half the gap of a blazer at the waist, body units."""
     inside: Colour = tuple(int(0.55 * channel) for channel in garment.shades[0])  # type: ignore[assignment]
     if garment.category == "trousers":
         return _trouser_pieces(garment, frames, cloth)
@@ -217,8 +214,7 @@ def garment_pieces(
         return [Piece(_skirt_outline(garment), frames.skirt, inside, cloth)]
     if garment.category == "blazer" and not pose.back:
         return [
-            Piece(_panel_outline(garment, opening) * (mirror, 1), frames.torso, inside, cloth)
-            for mirror in MIRRORS
+            Piece(_panel_outline(garment, opening) * (mirror, 1), frames.torso, inside, cloth) for mirror in MIRRORS
         ]
     neck = neckline_path("back" if pose.back else garment.attributes["neckline"])
     torso = _torso_outline(garment, neck)
@@ -243,9 +239,7 @@ def sleeve_pieces(garment: Garment, cloth: Image.Image, frames: Frames) -> list[
     sleeves: list[Piece] = []
     for side, mirror in enumerate(MIRRORS):
         upper_end = along(shoulder(mirror), REST_ARM, min(reach, UPPER_ARM), mirror)
-        upper = Piece(
-            limb(shoulder(mirror), upper_end, top, end), frames.upper_arms[side], garment.shades[0], cloth
-        )
+        upper = Piece(limb(shoulder(mirror), upper_end, top, end), frames.upper_arms[side], garment.shades[0], cloth)
         sleeves.append(upper)
         if reach > UPPER_ARM:
             wrist = along(elbow(mirror), REST_ARM, reach - UPPER_ARM, mirror)

@@ -1,10 +1,10 @@
 """Garments of the rendered wardrobe: what they are made of, and the cloth that carries their print.
 
-A garment is attributes that many garments share (colour, print, sleeve, ...) and continuous quantities that are its own (exact
-shades, scale, angle and offset of the print, cut). Nothing here knows of people or photos.
+A garment is attributes that many garments share (colour, print, sleeve, ...) and continuous quantities that
+are its own (exact shades, scale, angle and offset of the print, cut). Nothing here knows of people or photos.
 
-Geometry is in body units (one is about the height of a head), `(x, y)` with y down, the base of the neck at the origin and the
-person in the rest pose; `wardrobe_figures` moves it into other poses.
+Geometry is in body units (one is about the height of a head), `(x, y)` with y down, the base of the neck at
+the origin and the person in the rest pose; `wardrobe_figures` moves it into other poses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Field: TypeAlias = NDArray[np.float32]
 Points: TypeAlias = NDArray[np.float64]
 
 CATEGORIES: Final = ("blazer", "dress", "jumper", "shirt", "skirt", "trousers", "t-shirt", "top")
-CATEGORY_SHARES: Final = (0.07, 0.13, 0.10, 0.10, 0.19, 0.20, 0.11, 0.10)
+CATEGORY_SHARES: Final = (0.05, 0.2, 0.09, 0.1, 0.18, 0.18, 0.11, 0.09)
 BOTTOMS: Final = frozenset({"skirt", "trousers"})
 
 COLOURS: Final[dict[str, Colour]] = {
@@ -115,9 +115,7 @@ def make_garment(seed: int, index: int) -> Garment:
     attributes |= {"length": length} if length else {}
     return Garment(
         article_id=f"w{seed}-{index:06d}",
-        name=" ".join(
-            word for word in (names[0].capitalize(), PRINT_WORDS[print_name], length, category) if word
-        ),
+        name=" ".join(word for word in (names[0].capitalize(), PRINT_WORDS[print_name], length, category) if word),
         category=category,
         attributes=attributes,
         shades=(_exact_shade(names[0], rng), _exact_shade(names[1], rng), _exact_shade(names[2], rng)),
@@ -177,7 +175,7 @@ def _exact_shade(name: str, rng: np.random.Generator) -> Colour:
 
 
 def render_cloth(garment: Garment, side: Literal["front", "back"]) -> Image.Image:
-    """Draw the garment's cloth, laid flat in the rest pose: RGB, `CLOTH_SCALE` pixels a body unit from `CLOTH_ORIGIN`.
+    """Draw the cloth laid flat in the rest pose: RGB, `CLOTH_SCALE` pixels a body unit from `CLOTH_ORIGIN`.
 
     The print covers the whole sheet; the outlines in `wardrobe_figures` cut the garment out of it.
     """
@@ -368,9 +366,7 @@ def _emblem_centres(garment: Garment, side: str) -> list[tuple[float, float]]:
 
 def _draw_emblem(draw: ImageDraw.ImageDraw, garment: Garment, centre: tuple[float, float]) -> None:
     """A large star, disc, diamond, bar, ring or cross, by `motif`."""
-    radius = (0.32 + 0.35 * garment.print_scale) * (
-        0.75 if garment.category in ("trousers", "blazer") else 1.15
-    )
+    radius = (0.32 + 0.35 * garment.print_scale) * (0.75 if garment.category in ("trousers", "blazer") else 1.15)
     spikes = (5, 24, 2, 3, 24, 4)[garment.motif]
     inner = (0.45, 0.97, 0.6, 0.5, 0.97, 0.35)[garment.motif]
     turn = np.arange(2 * spikes) * np.pi / spikes - np.pi / 2 + garment.print_angle * 0.3

@@ -1,4 +1,4 @@
-"""Photos of the rendered wardrobe: the canvas that keeps account of who owns each pixel, places, light and the camera."""
+"""Photos of the rendered wardrobe: a canvas that knows who owns each pixel, places, light and the camera."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class Scene:
     mask: NDArray[np.bool_]
     """(H, W), true on the person: body, clothes, hair and what they carry."""
     worn: tuple[tuple[str, Box], ...]
-    """The visibly worn garments: article id and (top, left, bottom, right) in pixels, the last two exclusive."""
+    """The visibly worn garments: article id and (top, left, bottom, right) in pixels, end exclusive."""
 
 
 class Canvas:
-    """A picture under construction and, for each pixel, its owner: 0 the background, `PERSON`, or a garment's number."""
+    """A picture in the making and the owner of each pixel: 0 the background, `PERSON`, or a garment's number."""
 
     def __init__(self, background: Image.Image, view: Frame) -> None:
         """Paint on `background` (RGB), where `view` takes body units to pixels."""
@@ -117,9 +117,7 @@ class Canvas:
         self.image.paste(self._filling(piece, placed, left, top, size), (left, top), stencil)
         self.owners.paste(owner, (left, top), stencil.convert("1", dither=Image.Dither.NONE))
 
-    def _filling(
-        self, piece: Piece, placed: Frame, left: int, top: int, size: tuple[int, int]
-    ) -> Image.Image | Colour:
+    def _filling(self, piece: Piece, placed: Frame, left: int, top: int, size: tuple[int, int]) -> Image.Image | Colour:
         if piece.cloth is None:
             return piece.colour
         from_pixels = CLOTH_TO_SHEET @ np.linalg.inv(placed)
@@ -131,7 +129,8 @@ class Canvas:
 def render_packshot(garment: Garment, seed: int, view: int, size: tuple[int, int]) -> Picture:
     """Render the garment alone, laid flat on near-white: `(H, W, 3)` uint8 RGB for `size` (height, width).
 
-    `view` 0 is the front and any other number a picture of the back; the picture depends on nothing but the arguments.
+    `view` 0 is the front and any other number a picture of the back; the picture depends on nothing but the
+    arguments.
     """
     rng = np.random.default_rng([seed, 2, view, *garment.article_id.encode()])
     height, width = size
@@ -161,9 +160,7 @@ def _fit(pieces: Sequence[Piece], rng: np.random.Generator, height: int, width: 
     return _view((low + high) / 2, scale, scale, rng.normal(0, 0.03), width / 2, height / 2)
 
 
-def _view(
-    centre: NDArray[np.float64], scale_x: float, scale_y: float, roll: float, x: float, y: float
-) -> Frame:
+def _view(centre: NDArray[np.float64], scale_x: float, scale_y: float, roll: float, x: float, y: float) -> Frame:
     """The view that shows `centre` (body units) at pixel `(x, y)`."""
     scaled = np.asarray(
         [[scale_x, 0.0, x - scale_x * centre[0]], [0.0, scale_y, y - scale_y * centre[1]], [0.0, 0.0, 1.0]]
@@ -171,13 +168,11 @@ def _view(
     return rotation_about((x, y), roll) @ scaled
 
 
-def render_scene(
-    outfit: Sequence[Garment], seed: int, index: int, domain: Domain, size: tuple[int, int]
-) -> Scene:
+def render_scene(outfit: Sequence[Garment], seed: int, index: int, domain: Domain, size: tuple[int, int]) -> Scene:
     """Render photo `index` of a person in `outfit`; `size` is (height, width) in pixels.
 
-    Where the outfit lacks a top or a bottom half, the person wears something that no catalogue has. Garments of which next to
-    nothing shows (cut off, or covered) are left out of `worn`.
+    Where the outfit lacks a top or a bottom half, the person wears something that no catalogue has. Garments
+    of which next to nothing shows (cut off, or covered) are left out of `worn`.
     """
     rng = np.random.default_rng([seed, 3 if domain == "street" else 4, index])
     height, width = size
@@ -230,9 +225,9 @@ def _choose_pose(rng: np.random.Generator, domain: Domain) -> Pose:
 
 
 def _choose_view(rng: np.random.Generator, domain: Domain, height: int, width: int) -> Frame:
-    """Full figure, or a half figure from the head down or from the feet up (all show parts of both halves of the outfit)."""
-    framing = rng.choice(("full", "upper", "lower"), p=(0.34, 0.36, 0.3))
-    top, bottom = {"full": (-1.35, 5.5), "upper": (-1.3, 3.6), "lower": (0.3, 5.6)}[str(framing)]
+    """Full figure, or a close-up of the upper or lower half that still shows some of the other."""
+    framing = rng.choice(("full", "upper", "lower"), p=(0.26, 0.4, 0.34))
+    top, bottom = {"full": (-1.3, 5.3), "upper": (-1.0, 2.75), "lower": (1.0, 4.8)}[str(framing)]
     roll, turn = rng.normal(0, 0.05), rng.uniform(0.85, 1.05)
     scale = height / (bottom - top) * rng.uniform(0.9 if domain == "street" else 0.96, 1.04)
     centre = np.asarray((0.0, (top + bottom) / 2))
@@ -241,7 +236,7 @@ def _choose_view(rng: np.random.Generator, domain: Domain, height: int, width: i
 
 
 def _paint_person(canvas: Canvas, outfit: Sequence[Garment], pose: Pose, rng: np.random.Generator) -> None:
-    """Paint from back to front: hair, body, bottom half, top half, whatever is worn over it, arms, head, bag."""
+    """Paint from back to front: hair, body, the layers of the outfit, arms, sleeves, head, bag."""
     frames = frames_of(pose)
     skin, hair = SKINS[rng.integers(len(SKINS))], HAIRS[rng.integers(len(HAIRS))]
     shoes: Colour = (35, 32, 34) if rng.random() < 0.5 else (226, 224, 220)
@@ -337,9 +332,7 @@ def _paint_bag(canvas: Canvas, frames: Frames, rng: np.random.Generator) -> None
     x, y = mirror * 0.95, rng.uniform(2.0, 2.5)
     start = (-mirror * 0.5, 0.05) if rng.random() < 0.5 else (mirror * 0.6, 0.1)
     canvas.paint(Piece(limb(start, (x, y), 0.05, 0.05), frames.torso, colour), PERSON)
-    corners = np.asarray(
-        [(-width, 0.0), (width, 0.0), (1.15 * width, 2 * height), (-1.15 * width, 2 * height)]
-    )
+    corners = np.asarray([(-width, 0.0), (width, 0.0), (1.15 * width, 2 * height), (-1.15 * width, 2 * height)])
     canvas.paint(Piece(corners * 0.8 + (x, y), frames.torso, colour), PERSON)
 
 
@@ -349,9 +342,7 @@ def _any_colour(rng: np.random.Generator) -> Colour:
 
 
 def _muted_colour(rng: np.random.Generator) -> Colour:
-    red, green, blue = (
-        (0.45 * np.asarray(_any_colour(rng)) + 0.55 * rng.integers(50, 220)).astype(int).tolist()
-    )
+    red, green, blue = (0.45 * np.asarray(_any_colour(rng)) + 0.55 * rng.integers(50, 220)).astype(int).tolist()
     return red, green, blue
 
 
@@ -365,7 +356,7 @@ def _studio(rng: np.random.Generator, height: int, width: int) -> Image.Image:
 
 
 def _street(rng: np.random.Generator, height: int, width: int) -> Image.Image:
-    """Sky, house fronts with windows, pavement, signs and passers-by in colours of their own, out of focus."""
+    """Sky, house fronts, pavement, signs and passers-by in muted colours of their own, out of focus."""
     sky, ground = (
         rng.integers(195, 235) + rng.integers(-12, 13, size=3),
         rng.integers(80, 170) + rng.integers(-10, 10, size=3),
@@ -405,9 +396,7 @@ def _draw_house(
             draw.rectangle((x, y, x + step_x // 2, y + step_y // 2), fill=pane)
 
 
-def _draw_passer_by(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: int, horizon: int, tall: float
-) -> None:
+def _draw_passer_by(draw: ImageDraw.ImageDraw, rng: np.random.Generator, x: int, horizon: int, tall: float) -> None:
     """A simple figure of height `tall` px whose feet stand a little below the horizon."""
     feet = horizon + 0.25 * tall
     head, neck, waist, half = feet - tall, feet - 0.84 * tall, feet - 0.45 * tall, 0.12 * tall
@@ -420,15 +409,11 @@ def _folds(rng: np.random.Generator, height: int, width: int, strength: float) -
     """Smooth light and dark, mostly upright, `(H, W)` float32 around 1."""
     coarse = rng.normal(0, 127 * strength, size=(5, 11)) + 127
     image = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / np.float32(
-        127
-    )
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / np.float32(127)
 
 
-def _photograph(
-    image: Image.Image, person: NDArray[np.bool_], rng: np.random.Generator, domain: Domain
-) -> Picture:
-    """What the camera makes of it: light from a side, folds, exposure, white balance, saturation, contrast, blur and noise."""
+def _photograph(image: Image.Image, person: NDArray[np.bool_], rng: np.random.Generator, domain: Domain) -> Picture:
+    """What the camera makes of it: side light, folds, exposure, white balance, contrast, blur and noise."""
     wild = 1.0 if domain == "street" else 0.5
     height, width = person.shape
     saturation = 1 + rng.uniform(-0.2, 0.15) * wild

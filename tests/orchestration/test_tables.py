@@ -1,0 +1,101 @@
+"""Batches laid over each other, and the training sets made of the result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from contracts.batches import Article, CatalogueBatch, Pair, Photo, StreetBatch
+from orchestration.tables import batch_of, merge_catalogue, merge_street
+from orchestration.training_sets import (
+    admitted,
+    article_rows,
+    look_rows,
+    look_version,
+    restricted,
+    version_of,
+)
+
+
+def article(key: str, **values: object) -> Article:
+    given = {"images": (f"images/{key}.jpg",), "sha256": (f"sha-{key}",), "category": "dress", **values}
+    return Article(article_id=key, **given)  # type: ignore[arg-type] # keyword values of one test
+
+
+def photo(key: str) -> Photo:
+    return Photo(photo_id=key, image=f"images/{key}.jpg", sha256=f"sha-{key}")
+
+
+def catalogue(*batches: tuple[str, list[Article]]) -> list[Article]:
+    return merge_catalogue((name, CatalogueBatch(Path(), tuple(rows))) for name, rows in batches)
+
+
+def test_later_batches_override_and_delete() -> None:
+    first = [article("a", price=1.0), article("b")]
+    second = [article("a", price=2.0), replace(article("b"), op="delete"), article("c")]
+    merged = catalogue(("one", first), ("two", second))
+    assert [(one.article_id, one.price) for one in merged] == [("a", 2.0), ("c", None)]
+    assert merged[0].images == ("catalogue/two/images/a.jpg",)
+    assert batch_of(merged[0].images[0]) == "two"
+
+
+def test_an_upsert_without_images_keeps_those_there_were() -> None:
+    merged = catalogue(("one", [article("a", price=1.0)]), ("two", [article("a", price=3.0, images=(), sha256=())]))
+    assert merged[0].price == 3.0
+    assert merged[0].images == ("catalogue/one/images/a.jpg",) and merged[0].sha256 == ("sha-a",)
+
+
+def test_an_unknown_article_without_images_is_not_kept() -> None:
+    assert catalogue(("one", [article("a", images=(), sha256=())])) == []
+
+
+def test_pairs_of_a_deleted_photo_go_with_it() -> None:
+    one = StreetBatch(Path(), (photo("p"), photo("q")), (Pair("p", "a"), Pair("q", "a")))
+    two = StreetBatch(Path(), (replace(photo("p"), op="delete"),), ())
+    photos, pairs = merge_street([("one", one), ("two", two)])
+    assert [one.photo_id for one in photos] == ["q"]
+    assert pairs == [Pair("q", "a")]
+
+
+SIDES = {
+    ("article", "a"): "train",
+    ("article", "b"): "test",
+    ("photo", "p"): "train",
+    ("photo", "q"): "test",
+}
+
+
+def test_a_look_set_holds_no_pair_that_bridges_two_sides() -> None:
+    pairs = [Pair("p", "a"), Pair("p", "b"), Pair("q", "b"), Pair("q", "nobody")]
+    looks = look_rows([photo("p"), photo("q")], pairs, [article("a"), article("b")], SIDES)
+    assert {one.photo_id: one.articles for one in looks.photos} == {"p": ("a",), "q": ("b",)}
+
+
+def test_the_version_of_a_set_follows_what_is_read_and_not_where_it_lies() -> None:
+    rows = article_rows([article("a"), article("b")], SIDES)
+    moved = [replace(row, images=(Path("elsewhere.jpg"),)) for row in rows]
+    assert version_of(rows) == version_of(moved)
+    for changed in (replace(rows[0], category="skirt"), replace(rows[0], sha256=("x",)), replace(rows[0], split="val")):
+        assert version_of([changed, rows[1]]) != version_of(rows)
+
+
+def test_price_and_stock_do_not_reach_the_look_set_s_version() -> None:
+    photos, pairs = [photo("p")], [Pair("p", "a")]
+    plain = look_rows(photos, pairs, [article("a")], SIDES)
+    sold = look_rows(photos, pairs, [article("a", price=9.0, in_stock=False, attributes={"colour": "red"})], SIDES)
+    assert look_version(plain) == look_version(sold)
+
+
+def test_admission_waits_for_enough_newcomers() -> None:
+    before = {str(number) for number in range(10)}
+    assert admitted(before | {"new"}, before, 0.2) == before
+    assert admitted(before | {"new", "newer"}, before, 0.2) == before | {"new", "newer"}
+    assert admitted((before | {"new"}) - {"3"}, before, 0.2) == before - {"3"}
+    assert admitted({"first"}, (), 0.2) == {"first"}
+    assert admitted(before | {"new"}, before, 0.0) == before | {"new"}
+
+
+def test_a_restricted_set_keeps_only_the_articles_of_its_photos() -> None:
+    looks = look_rows([photo("p"), photo("q")], [Pair("p", "a"), Pair("q", "b")], [article("a"), article("b")], SIDES)
+    kept = restricted(looks, {"q"})
+    assert [one.article_id for one in kept.articles] == ["b"]
