@@ -20,7 +20,7 @@ from orchestration.silence import silent
 from orchestration.sources.report import ImportReport
 from orchestration.sources.wardrobe import Domain, Garment, make_garment, plan_outfits, render_packshot, render_scene
 
-JPEG_QUALITY = 85
+JPEG_QUALITY = 75
 CHUNK = 8
 
 _Task = TypeVar("_Task")
@@ -35,7 +35,7 @@ class SampleSize:
     packshots_each: int = 1
     photos_each: int = 2
     packshot: Size = (256, 192)
-    photo: Size = (320, 224)
+    photo: Size = (320, 240)
 
 
 @dataclass(frozen=True)
