@@ -1,5 +1,7 @@
 """The Dagster code location: the graph, its automation, and the sensor that watches `data.dvc`."""
 
+import warnings
+
 import dagster as dg
 
 from contracts.files import digest_of
@@ -64,19 +66,25 @@ def with_hyperparameters(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSp
     return spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
 
 
+def automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the automation conditions, here where their code is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # the one way to evaluate a condition of one's own
+        return dg.AutomationConditionSensorDefinition(
+            "automation",
+            target=dg.AssetSelection.all(),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=10,
+            use_user_code_server=True,
+        )
+
+
 def build_definitions(workspace: Workspace, reporter: Reporter | None = None) -> dg.Definitions:
     """The graph over `workspace`; progress goes to `reporter`, or to each run's log."""
-    automation = dg.AutomationConditionSensorDefinition(
-        "automation",
-        target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=10,
-        use_user_code_server=True,
-    )
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_hyperparameters(spec, workspace), list(ASSETS)),
         asset_checks=[raw.catalogue_verdicts, raw.street_verdicts],
-        sensors=[data_dvc, automation],
+        sensors=[data_dvc, automation_sensor()],
         resources=resources(workspace, reporter),
         executor=dg.in_process_executor,
     )

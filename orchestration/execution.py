@@ -16,6 +16,7 @@ from contracts.files import write_text
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.home import Home
+from orchestration.memory import forget_peak, peak_mib
 from orchestration.observation import observe, record
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace
@@ -41,12 +42,18 @@ Target = tuple[dg.AssetKey, str | None]
 
 @dataclass(frozen=True)
 class Ran:
-    """One asset, or one partition of it, that was made."""
+    """One asset, or one partition of it, that was made; `peak_mib` is the most memory the process had meanwhile."""
 
     asset: str
     partition: str | None
     seconds: float
+    peak_mib: int
     error: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How people call it."""
+        return f"{self.asset} [{self.partition}]" if self.partition else self.asset
 
 
 @dataclass
@@ -72,7 +79,7 @@ def open_instance(home: Home) -> dg.DagsterInstance:
 def materialize(
     workspace: Workspace,
     reporter: Reporter | None = None,
-    announce: Callable[[str, str | None], None] = lambda asset, partition: None,
+    announce: Callable[[Ran], None] = lambda ran: None,
 ) -> Materialised:
     """Make what is out of date until nothing is. A target that fails is not tried again in the same call.
 
@@ -88,8 +95,8 @@ def materialize(
         failed: set[Target] = set()
         while wave := [target for target in out_of_date(instance, graph) if target not in failed]:
             for key, partition in wave:
-                announce(key.to_user_string(), partition)
                 done.ran.append(_run(job, instance, key, partition))
+                announce(done.ran[-1])
                 if done.ran[-1].error:
                     failed.add((key, partition))
     return done
@@ -103,6 +110,7 @@ def out_of_date(instance: dg.DagsterInstance, graph: dg.AssetGraph) -> list[Targ
 
 def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> Ran:
     started = time.monotonic()
+    forget_peak()
     result = job.execute_in_process(
         instance=instance,
         asset_selection=[key],
@@ -111,7 +119,8 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: dg.AssetKey, 
         tags=_RUNNER_TAG,
         raise_on_error=False,
     )
-    return Ran(key.to_user_string(), partition, time.monotonic() - started, None if result.success else _reason(result))
+    seconds = round(time.monotonic() - started, 1)
+    return Ran(key.to_user_string(), partition, seconds, peak_mib(), None if result.success else _reason(result))
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

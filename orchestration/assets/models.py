@@ -18,11 +18,19 @@ from orchestration.workspace_tables import read_looks
 from training.sets import ArticleImages, LookSet
 
 if TYPE_CHECKING:
+    from training.context import Trained, TrainingContext
     from training.presets import Preset
 
-    from training.context import Trained, TrainingContext
+_SHARED = (
+    *("training.augment", "training.backbones", "training.export", "training.fit", "training.looks", "training.losses"),
+    *("training.pictures", "training.probing", "training.samplers", "contracts.images", "contracts.masks"),
+)
+EMBEDDING = (
+    *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
+    *("serving.inference", "serving.precision", "serving.runtimes"),
+)
+"""The code that turns pictures into vectors."""
 
-_SHARED = ("training.backbones", "training.fit", "training.pictures", "training.losses")
 _LIBRARIES = ("torch", "timm")
 _TRAINS = frozenset({"pytorch", "mlflow"})
 
@@ -49,7 +57,7 @@ def fashion_dna(step: Step) -> Made:
 @asset(
     deps=["catalogue_batches", "fashion_dna"],
     group="index",
-    code=("contracts.images", "orchestration.embedding", "orchestration.features", "serving.inference"),
+    code=EMBEDDING,
     partitions=CATALOGUE_BATCH,
     kinds=frozenset({"onnx"}),
 )
@@ -95,7 +103,7 @@ def fashion2shop(step: Step) -> Made:
 @asset(
     deps=["look_set"],
     group="models",
-    code=(*_SHARED, "training.reid_baseline", "training.samplers"),
+    code=(*_SHARED, "training.reid_baseline"),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -113,7 +121,6 @@ def reid_baseline(step: Step) -> Made:
 def _matching(step: Step, name: str, *, segments: bool) -> Callable[[Preset, TrainingContext], Trained]:
     def fit(preset: Preset, context: TrainingContext) -> Trained:
         from training.matching import train_matching
-
         from training.sets import NotEnoughData
 
         dna = _package(step, "fashion_dna")

@@ -16,12 +16,17 @@ from orchestration.workspace_tables import read_looks
 from training.sets import LookSet, Segmentation
 
 if TYPE_CHECKING:
+    from training.context import Trained, TrainingContext
     from training.presets import Preset
 
-    from training.context import Trained, TrainingContext
-
-_NETWORK = ("training.street2fashion", "training.backbones", "training.fit", "training.pictures")
-_PREDICTION = ("contracts.images", "contracts.masks", "orchestration.masking", "serving.inference")
+_NETWORK = (
+    *("training.street2fashion", "training.augment", "training.backbones", "training.export", "training.fit"),
+    *("training.losses", "training.pictures", "contracts.images", "contracts.masks"),
+)
+_PREDICTION = (
+    *("contracts.images", "contracts.masks", "orchestration.masking"),
+    *("serving.inference", "serving.precision", "serving.runtimes"),
+)
 
 
 @asset(

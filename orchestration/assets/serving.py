@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.files import digest_of, write_json
 from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
+from orchestration.assets.models import EMBEDDING
 from orchestration.candidates import choose, packages_to_compare, read_candidate, write_candidate
 from orchestration.embedding import embed_articles, write_vectors
 from orchestration.points import collection_name, gather_points
@@ -12,7 +13,6 @@ from orchestration.report import write_report
 from orchestration.tables import merge_catalogue
 from orchestration.workspace_tables import read_catalogue
 
-_EMBEDDING = ("contracts.images", "orchestration.embedding", "orchestration.features", "serving.inference")
 _REPORT = ("orchestration.report", "orchestration.evaluation", "training.metrics", "orchestration.contact_sheet")
 
 
@@ -40,7 +40,7 @@ def candidate(step: Step) -> Made:
 @asset(
     deps=["catalogue_batches", "article_dna", "candidate"],
     group="index",
-    code=_EMBEDDING,
+    code=EMBEDDING,
     partitions=CATALOGUE_BATCH,
     kinds=frozenset({"onnx"}),
 )

@@ -14,7 +14,7 @@ from orchestration.progress import TerminalReporter
 from orchestration.resources import Workspace
 
 if TYPE_CHECKING:
-    from orchestration.execution import Materialised
+    from orchestration.execution import Materialised, Ran
     from orchestration.status import Status
 
 
@@ -38,9 +38,7 @@ def bring_up_to_date(workspace: Workspace, *, quiet: bool = False) -> Materialis
     if quiet:
         return run_graph(workspace)
     with TerminalReporter(console) as reporter:
-        done = run_graph(workspace, reporter, lambda name, part: console.print(f"  {_label(name, part)}", style="dim"))
-    for one in done.failed:
-        errors.print(f"[red]failed[/red] {_label(one.asset, one.partition)}: {one.error}")
+        done = run_graph(workspace, reporter, _announce)
     if not done.ran:
         console.print("Everything is up to date: nothing to do.")
     else:
@@ -91,6 +89,13 @@ def releases(
         print_table(
             "Releases", list(rows[0]), [["yes" if v is True else v or "" for v in row.values()] for row in rows]
         )
+
+
+def _announce(ran: Ran) -> None:
+    if ran.error:
+        errors.print(f"[red]failed[/red] {ran.label}: {ran.error}")
+    else:
+        console.print(f"  {ran.label:<34} {ran.seconds:7.1f} s {ran.peak_mib:7,} MiB", style="dim", markup=False)
 
 
 def _label(asset: str, partition: str | None) -> str:

@@ -226,7 +226,7 @@ def _choose_pose(rng: np.random.Generator, domain: Domain) -> Pose:
 
 def _choose_view(rng: np.random.Generator, domain: Domain, height: int, width: int) -> Frame:
     """Full figure, or a close-up of the upper or lower half that still shows some of the other."""
-    framing = rng.choice(("full", "upper", "lower"), p=(0.26, 0.4, 0.34))
+    framing = rng.choice(("full", "upper", "lower"), p=(0.22, 0.42, 0.36))
     top, bottom = {"full": (-1.3, 5.3), "upper": (-1.0, 2.75), "lower": (1.0, 4.8)}[str(framing)]
     roll, turn = rng.normal(0, 0.05), rng.uniform(0.85, 1.05)
     scale = height / (bottom - top) * rng.uniform(0.9 if domain == "street" else 0.96, 1.04)
@@ -422,8 +422,8 @@ def _photograph(image: Image.Image, person: NDArray[np.bool_], rng: np.random.Ge
     mixing = (saturation * np.eye(3) + (1 - saturation) / 3) * gains[:, None]
     matrix = np.concatenate([mixing, np.full((3, 1), 128 * (1 - contrast))], axis=1)
     developed = image.convert("RGB", matrix=tuple(matrix.ravel().tolist()))
-    if rng.random() < 0.6:
-        developed = developed.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 1.0) * wild)))
+    softness = rng.uniform(0.6, 1.4) if domain == "street" else rng.uniform(0.5, 1.1)
+    developed = developed.filter(ImageFilter.GaussianBlur(float(softness * height / 192)))
     light = np.where(person, _folds(rng, height, width, 0.09), np.float32(1))
     light *= np.linspace(1 - rng.uniform(-0.2, 0.2) * wild, 1, width, dtype=np.float32)
     noise = rng.standard_normal(size=(height, width), dtype=np.float32)

@@ -1,0 +1,65 @@
+"""What a batch says of photos that show several articles, and what a photo is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from training.fashion_dna import class_weights, pool_max, vocabulary_of
+from training.looks import pool_images, unit
+from training.matching import Assortment
+from training.reid_baseline import Batch
+from training.sets import ArticleImages
+
+
+def test_other_articles_of_an_outfit_are_no_negatives() -> None:
+    shows = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]]).bool()
+    batch = Batch(torch.empty(0), torch.tensor([0, 0, 1, 2]), torch.tensor([False, True, False, False]), shows)
+    assert batch.ignored_classes().tolist() == (shows & ~F.one_hot(batch.identity, 3).bool()).tolist()
+    ignored = batch.ignored_pairs()
+    assert torch.nonzero(ignored).tolist() == [[1, 2], [2, 1]], "the outfit and the packshot of its second article"
+
+
+def test_an_assortment_always_holds_a_photos_own_articles() -> None:
+    relevant = [[3, 9], [5], [0]]
+    assortment = Assortment(range(10), relevant, most=2)
+    rows, positive = assortment.candidates(np.array([0, 1]))
+    assert {3, 5, 9} <= set(rows.tolist()) and len(rows) <= 5
+    assert rows[positive[0]].tolist() == [3, 9] and rows[positive[1]].tolist() == [5]
+
+
+def test_a_small_assortment_is_taken_whole() -> None:
+    rows, positive = Assortment([1, 2, 4], [[2]], most=10).candidates(np.array([0]))
+    assert rows.tolist() == [1, 2, 4] and positive.tolist() == [[False, True, False]]
+
+
+def test_images_are_pooled_over_their_article() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    owners = np.array([0, 0, 1, 2, 2, 2])
+    groups = [features[owners == owner] for owner in range(3)]
+    assert np.allclose(pool_images(features, owners, 3, "mean"), [group.mean(axis=0) for group in groups], atol=1e-6)
+    highest = np.stack([group.max(axis=0) for group in groups])
+    assert np.array_equal(pool_images(features, owners, 3, "max"), highest)
+    assert np.array_equal(pool_max(torch.from_numpy(features), torch.from_numpy(owners), 3).numpy(), highest)
+
+
+def test_unit_vectors() -> None:
+    assert np.allclose(unit(np.array([[3, 4], [0, 0]], dtype=np.float32)), [[0.6, 0.8], [0, 0]])
+
+
+def article(number: int, category: str, **attributes: str) -> ArticleImages:
+    return ArticleImages(f"a{number}", (), (), category, attributes, "train")
+
+
+def test_the_vocabulary_leaves_out_what_is_rare_missing_or_always_the_same() -> None:
+    articles = [article(n, "top", colour="red" if n % 2 else "blue", fit="" if n else "wide") for n in range(10)]
+    articles.append(article(99, "skirt", colour="green"))
+    assert vocabulary_of(articles, fewest=5) == {"colour": ("blue", "red")}
+
+
+def test_class_weights_favour_the_rare_and_average_to_one_over_the_members() -> None:
+    labels = np.array([0] * 9 + [1] + [-1] * 4)
+    weights = class_weights(labels, 2)
+    assert weights[1] / weights[0] == 3
+    assert torch.isclose(weights[labels[labels >= 0]].mean(), torch.tensor(1.0))

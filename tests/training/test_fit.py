@@ -1,0 +1,140 @@
+"""The loop: seeded, resumable, and quiet on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.configs import Schedule
+from training.context import Progress, TrainingContext
+from training.fit import SELECTION, Batches, Learner, fit, rate_at
+
+Workplace = Callable[..., TrainingContext]
+SCHEDULE = Schedule(epochs=4, batch_size=4, learning_rate=0.05, head_learning_rate=0.05)
+DATA = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))
+
+
+class Line(Learner):
+    """Learns a linear function through dropout; `figures` are its validation figures, epoch by epoch."""
+
+    def __init__(self, schedule: Schedule, steps: int, figures: list[float] | None = None) -> None:
+        super().__init__(schedule, steps)
+        torch.manual_seed(1)
+        self.layer = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.2), nn.Linear(3, 1))
+        self.figures = figures
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+        return (self.layer(batch)[:, 0] - DATA[:, 0].mean()).square().mean(), {}
+
+    def evaluate(self) -> dict[str, float]:
+        return {SELECTION: self.figures[self.current_epoch]} if self.figures else {}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.parameters()), "lr": self.schedule.learning_rate}]
+
+
+def batches() -> Batches:
+    def plan(rng: np.random.Generator) -> list[Any]:
+        return np.split(rng.permutation(32), 8)
+
+    return Batches(plan, lambda rows: DATA[rows] + 0.1 * torch.randn(len(rows), 3), seed=7)
+
+
+class Killed(Exception):  # noqa: N818
+    """The process ends here."""
+
+
+def test_resuming_gives_what_an_uninterrupted_training_gives(workplace: Workplace) -> None:
+    whole = Line(SCHEDULE, 32)
+    curves = fit(whole, batches(), workplace("whole"), "line")
+
+    def kill(progress: Progress) -> None:
+        if progress.done == 21:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(Line(SCHEDULE, 32), batches(), workplace("cut", report=kill), "line")
+    steps: list[int] = []
+    resumed = Line(SCHEDULE, 32)
+    again = fit(resumed, batches(), workplace("cut", report=lambda p: steps.append(p.done)), "line")
+    assert min(steps) == 17, "two finished epochs of eight steps are not repeated"
+    assert again == curves
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_checkpoints_hold_nothing_but_tensors_and_numbers(workplace: Workplace) -> None:
+    context = workplace()
+    fit(Line(SCHEDULE, 32), batches(), context, "line")
+    stored = sorted(context.checkpoints.iterdir())
+    assert [path.name for path in stored] == ["best.ckpt", "last.ckpt"]
+    for path in stored:
+        assert "state_dict" in torch.load(path, weights_only=True)
+
+
+def test_the_best_epoch_by_validation_is_kept(workplace: Workplace) -> None:
+    best = Line(SCHEDULE, 32, figures=[0.1, 0.9, 0.2, 0.3])
+    fit(best, batches(), workplace("best"), "line")
+    last = Line(SCHEDULE, 32)
+    fit(last, batches(), workplace("last"), "line")
+    second = Line(SCHEDULE, 32)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 17:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(second, batches(), workplace("second", report=stop), "line")
+    stored = torch.load(workplace("second").checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(best.layer[2].weight, stored["layer.2.weight"])  # type: ignore[arg-type]
+    assert not torch.equal(best.layer[2].weight, last.layer[2].weight)  # type: ignore[arg-type]
+
+
+def test_nothing_is_written_outside_the_context(
+    workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    fit(Line(SCHEDULE, 32), batches(), workplace(), "line")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_epoch_is_logged_and_every_step_reported(workplace: Workplace) -> None:
+    logged: list[int] = []
+    reported: list[int] = []
+    context = workplace(report=lambda p: reported.append(p.done), log=lambda _, step: logged.append(step))
+    fit(Line(SCHEDULE, 32), batches(), context, "line")
+    assert logged == [8, 16, 24, 32]
+    assert set(reported) == set(range(1, 33))
+
+
+def test_batches_differ_by_epoch_and_not_by_who_draws_random_numbers_meanwhile() -> None:
+    one, other = batches(), batches()
+    first = [batch.clone() for batch in one]
+    for expected, found in zip(first, other, strict=True):
+        assert torch.equal(expected, found)
+        torch.rand(3)
+    other.set_epoch(1)
+    assert not torch.equal(next(iter(other)), first[0])
+
+
+def test_the_rate_rises_then_falls() -> None:
+    schedule = Schedule(epochs=1, batch_size=2, warmup=0.2)
+    rates = [rate_at(step, 100, schedule) for step in range(100)]
+    assert rates[:20] == sorted(rates[:20]) and rates[20] == pytest.approx(1)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    middle = 0.01 + 0.99 * (1 + math.cos(math.pi / 2)) / 2
+    assert rates[60] == pytest.approx(middle)
+
+
+def test_steps_fall_by_a_tenth_at_each_milestone() -> None:
+    schedule = Schedule(epochs=1, batch_size=2, warmup=0, decay="step", milestones=(0.4, 0.7))
+    assert [rate_at(step, 10, schedule) for step in (0, 3, 4, 6, 7, 9)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])

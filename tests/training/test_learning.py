@@ -1,0 +1,227 @@
+"""Each network can learn, learns everywhere it should, and comes out as a package that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from contracts.images import fit, read
+from contracts.model_package import Provenance, graph_path, read_package
+from training.configs import (
+    BackboneConfig,
+    FashionDnaConfig,
+    MatchingConfig,
+    PretrainedConfig,
+    Probing,
+    ReidBaselineConfig,
+    Schedule,
+    Street2FashionConfig,
+)
+from training.context import Trained, TrainingContext
+from training.fashion_dna import train_fashion_dna
+from training.matching import train_matching
+from training.pretrained import export_pretrained
+from training.reid_baseline import train_reid_baseline
+from training.sets import ArticleImages, LookSet, NotEnoughData, Segmentation
+from training.street2fashion import train_street2fashion
+
+Workplace = Callable[..., TrainingContext]
+SIZE = (64, 48)
+BACKBONE = BackboneConfig(levels=(1, 2, 3), frozen_stages=2)
+SHORT = Schedule(epochs=1, batch_size=6, learning_rate=1e-3, head_learning_rate=3e-3, threads=1)
+PROBING = Probing(steps=40)
+SEGMENTER = Street2FashionConfig((64, 64), SHORT, BackboneConfig(), (16, 16, 16, 16, 16))
+DNA = FashionDnaConfig(SIZE, SHORT, BACKBONE, dimension=32)
+MATCHING = MatchingConfig(SIZE, SHORT, BACKBONE, dimension=32, probing=PROBING, rerank_negatives=4)
+REID = ReidBaselineConfig(SIZE, SHORT, BACKBONE, dimension=32, probing=PROBING)
+
+
+@pytest.fixture(scope="module")
+def dna(looks: LookSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of article features, hardly trained."""
+    root = tmp_path_factory.mktemp("dna")
+    folders = [root / name for name in ("out", "checkpoints", "pictures", "plots")]
+    for folder in folders:
+        folder.mkdir()
+    context = TrainingContext(*folders, lambda _: None, lambda _values, _step: None, Provenance())
+    train_fashion_dna(looks.articles, DNA, context)
+    return folders[0]
+
+
+def outputs(trained: Trained, context: TrainingContext, graph: str, feed: dict[str, np.ndarray]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(graph_path(context.out, graph))  # type: ignore[arg-type]
+    result: np.ndarray = session.run(None, feed)[0]
+    return result
+
+
+def pictures_of(paths: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
+    return np.stack([fit(read(path, at_least=size), size) for path in paths])
+
+
+def check_package(trained: Trained, context: TrainingContext) -> None:
+    assert read_package(context.out, verify=True) == trained.package
+    assert sorted(p.name for p in context.out.iterdir()) == sorted(
+        ["package.json", *(f"{graph}.onnx" for graph in trained.package.files)]
+    )
+    assert list(context.checkpoints.iterdir()) == []
+    assert all(plot.stat().st_size > 1000 and plot.parent == context.plots for plot in trained.plots)
+    assert trained.metrics == trained.package.metrics
+    assert trained.package.provenance.data_version == "d"
+
+
+def test_street2fashion(masks: list[Segmentation], workplace: Workplace) -> None:
+    context = workplace()
+    trained = train_street2fashion(masks, SEGMENTER, context)
+    check_package(trained, context)
+    assert set(trained.metrics) == {"val/iou", "val/iou_p5", "test/iou", "test/iou_p5"}
+    found = outputs(trained, context, "segmenter", {"pictures": pictures_of([masks[0].image], (64, 64))})
+    assert found.shape == (1, 64, 64) and found.min() >= 0 and found.max() <= 1
+
+
+def test_fashion_dna_learns_from_attributes_and_from_single_garments(looks: LookSet, workplace: Workplace) -> None:
+    context = workplace()
+    trained = train_fashion_dna(looks.articles, dataclasses.replace(DNA, fewest_of_a_value=3), context)
+    check_package(trained, context)
+    assert (trained.package.kind, trained.package.pooling) == ("features", "max")
+    only_one = [dataclasses.replace(article, category="top") for article in looks.articles]
+    alone = workplace("alone")
+    check_package(train_fashion_dna(only_one, DNA, alone), alone)
+    with pytest.raises(NotEnoughData, match="instance"):
+        train_fashion_dna(only_one, dataclasses.replace(DNA, instance_weight=0.0), workplace("nothing"))
+
+
+def test_several_images_of_an_article_are_pooled_by_their_maximum(looks: LookSet, workplace: Workplace) -> None:
+    first = looks.articles[0]
+    other = looks.articles[1]
+    double = dataclasses.replace(first, images=first.images + other.images, sha256=first.sha256 + other.sha256)
+    context = workplace()
+    train_fashion_dna([double, *looks.articles[1:]], DNA, context)
+    assert read_package(context.out).pooling == "max"
+
+
+@pytest.mark.parametrize("segmented", [False, True])
+def test_matching(looks: LookSet, masks: list[Segmentation], dna: Path, workplace: Workplace, segmented: bool) -> None:
+    segmenter = None
+    if segmented:
+        other = workplace("segmenter")
+        train_street2fashion(masks, SEGMENTER, other)
+        segmenter = other.out
+    context = workplace()
+    trained = train_matching(looks, dna, segmenter, MATCHING, context)
+    check_package(trained, context)
+    package = trained.package
+    assert package.method == ("fashion2shop" if segmented else "studio2shop")
+    assert package.segments == segmented
+    assert package.files["article_encoder"] == read_package(dna).files["article_encoder"]
+    features = outputs(trained, context, "article_encoder", {"pictures": pictures_of(looks.articles[0].images, SIZE)})
+    article = outputs(trained, context, "article_head", {"features": features})
+    photo = outputs(trained, context, "photo_encoder", {"pictures": pictures_of([looks.photos[0].image], SIZE)})
+    for vector in (article, photo):
+        assert vector.shape == (1, 32) and np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+    if "reranker" in package.files:
+        pair = {"photo": np.repeat(photo, 3, axis=0), "features": np.repeat(features, 3, axis=0)}
+        assert outputs(trained, context, "reranker", pair).shape == (3,)
+
+
+def test_reid_baseline(looks: LookSet, workplace: Workplace) -> None:
+    context = workplace()
+    trained = train_reid_baseline(looks, REID, context)
+    check_package(trained, context)
+    assert set(trained.package.files) == {"photo_encoder", "article_encoder"}
+    feed = {"pictures": pictures_of([looks.photos[0].image], SIZE)}
+    photo, raw = (outputs(trained, context, graph, feed) for graph in ("photo_encoder", "article_encoder"))
+    assert np.allclose(photo, raw / np.linalg.norm(raw), atol=1e-4), "one encoder for both"
+    assert np.linalg.norm(raw) != pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_reid_baseline_as_published(looks: LookSet, workplace: Workplace) -> None:
+    config = dataclasses.replace(
+        REID,
+        backbone=BackboneConfig(last_stride_one=True),
+        dimension=0,
+        dropout=0.0,
+        contrast_weight=0.0,
+        probing=Probing(steps=0),
+        schedule=dataclasses.replace(SHORT, decay="step"),
+    )
+    context = workplace()
+    trained = train_reid_baseline(looks, config, context)
+    check_package(trained, context)
+    assert trained.package.dimension == 1280
+
+
+def test_pretrained(workplace: Workplace) -> None:
+    context = workplace()
+    trained = export_pretrained(PretrainedConfig(SIZE), context)
+    check_package(trained, context)
+    assert trained.package.dimension == 1280
+
+
+def test_too_little_is_said_and_nothing_is_written(
+    looks: LookSet, masks: list[Segmentation], dna: Path, workplace: Workplace
+) -> None:
+    few = LookSet(looks.photos[:5], looks.articles[:5])
+    bare = LookSet(tuple(dataclasses.replace(photo, mask=None) for photo in looks.photos), looks.articles)
+    context = workplace()
+    attempts: list[Callable[[], Trained]] = [
+        lambda: train_street2fashion(masks[:5], SEGMENTER, context),
+        lambda: train_fashion_dna(few.articles, DNA, context),
+        lambda: train_matching(few, dna, None, MATCHING, context),
+        lambda: train_matching(bare, dna, dna, MATCHING, context),
+        lambda: train_reid_baseline(few, REID, context),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotEnoughData):
+            attempt()
+    assert list(context.out.iterdir()) == []
+
+
+def test_photos_of_unknown_articles_and_sets_without_validation_do_no_harm(
+    looks: LookSet, workplace: Workplace
+) -> None:
+    stranger = dataclasses.replace(looks.photos[0], articles=("nowhere",))
+    lone = dataclasses.replace(looks.photos[1], articles=("nowhere", "a1"))
+    photos = tuple(p for p in (stranger, lone, *looks.photos[2:]) if p.split == "train")
+    trained = train_reid_baseline(LookSet(photos, looks.articles), REID, workplace())
+    assert trained.metrics == {}
+
+
+def of_training(looks: LookSet) -> LookSet:
+    """Eight pairs that are trained on and measured on alike."""
+    articles: list[ArticleImages] = list(looks.articles[:8])
+    photos = [dataclasses.replace(photo, split=split) for split in ("train", "val") for photo in looks.photos[:8]]
+    return LookSet(tuple(photos), tuple(articles))
+
+
+@pytest.mark.slow
+def test_every_network_learns_eight_pictures_by_heart(
+    looks: LookSet, masks: list[Segmentation], workplace: Workplace
+) -> None:
+    eight = of_training(looks)
+    long = Schedule(epochs=12, batch_size=8, learning_rate=1e-3, head_learning_rate=5e-3, threads=1)
+    reid = train_reid_baseline(eight, dataclasses.replace(REID, schedule=long), workplace("reid"))
+    assert reid.metrics["val/acc_1"] == 1.0
+    article = workplace("dna")
+    train_fashion_dna(eight.articles, dataclasses.replace(DNA, schedule=long), article)
+    config = dataclasses.replace(MATCHING, schedule=long)
+    matching = train_matching(eight, article.out, None, config, workplace("matching"))
+    assert matching.metrics["val/acc_1"] == 1.0
+    same = [dataclasses.replace(mask, split=split) for split in ("train", "val") for mask in masks[:8]]
+    thorough = dataclasses.replace(SEGMENTER, schedule=dataclasses.replace(long, epochs=60))
+    segmenter = train_street2fashion(same, thorough, workplace("masks"))
+    assert segmenter.metrics["val/iou"] > 0.85
+
+
+@pytest.mark.slow
+def test_a_training_gives_the_same_package_twice(looks: LookSet, workplace: Workplace) -> None:
+    one = train_reid_baseline(looks, REID, workplace("one")).package
+    torch.rand(5)
+    other = train_reid_baseline(looks, REID, workplace("other")).package
+    assert one.files == other.files

@@ -1,0 +1,1 @@
+"""Networks, losses, samplers, metrics and the export of model packages."""

@@ -1,0 +1,153 @@
+"""The configuration of each training: typed, frozen, and complete, so that its digest names the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contracts.images import Size
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A timm network and what is taken from it.
+
+    `levels` are the resolutions whose maps are pooled and joined (0 is half of the picture's, each next one half of
+    the one before); what lies behind the last of them is left out. Without levels it is the network's own pooled
+    output. Early levels tell colour, print and cut; the last one what a thing is. `attention` heads learn where to
+    look when a level is pooled; 0 pools by the mean. `frozen_stages` counts from the input, the stem being the first.
+    """
+
+    name: str = "tf_efficientnet_lite0"
+    pretrained: bool = True
+    levels: tuple[int, ...] = ()
+    attention: int = 0
+    frozen_stages: int = 0
+    last_stride_one: bool = False
+
+    def __post_init__(self) -> None:
+        if self.attention and not self.levels:
+            raise ValueError("attention pools levels; name some")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Learning rates are of AdamW: `learning_rate` for the backbone, `head_learning_rate` for what starts from
+    scratch. They rise linearly over `warmup` (a share of all steps), then fall along a cosine, or by a tenth at
+    each of `milestones` (shares of all steps). `per_epoch` limits how many members an epoch takes. `threads` 0
+    means all cores.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float = 5e-4
+    head_learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    decay: Literal["cosine", "step"] = "cosine"
+    milestones: tuple[float, ...] = (1 / 3, 7 / 12)
+    per_epoch: int | None = None
+    seed: int = 1
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError("a schedule needs at least 1 epoch and batches of 2")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of all steps in [0, 1), not {self.warmup}")
+
+
+@dataclass(frozen=True)
+class Probing:
+    """Learning of the heads alone, on the features of the backbone as it comes; 0 steps leave it out."""
+
+    steps: int = 300
+    batch_size: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+
+
+@dataclass(frozen=True)
+class Street2FashionConfig:
+    """The person segmenter: a U-net over the letterboxed photo. `size` is divisible by 32."""
+
+    size: Size
+    schedule: Schedule
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 32, 16)
+
+    def __post_init__(self) -> None:
+        if self.size[0] % 32 or self.size[1] % 32:
+            raise ValueError(f"the segmenter's size {self.size} must be divisible by 32")
+
+
+@dataclass(frozen=True)
+class FashionDnaConfig:
+    """Article features. `instance_weight` 0 trains on attributes alone, as published."""
+
+    size: Size
+    schedule: Schedule
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    dimension: int = 256
+    images_per_article: int = 2
+    fewest_of_a_value: int = 5
+    instance_weight: float = 1.0
+    instance_temperature: float = 0.1
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Studio2Shop and Fashion2Shop.
+
+    `dropout` is of the backbone's features and of the DNA: there are far fewer garments than weights to learn them by
+    heart. `head_width` 0 makes the article head linear; `rerank_negatives` 0 leaves out the reranker.
+    """
+
+    size: Size
+    schedule: Schedule
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    dimension: int = 256
+    head_width: int = 0
+    temperature: float = 0.07
+    most_negatives: int = 4096
+    rerank_width: int = 128
+    rerank_negatives: int = 16
+    rerank_depth: int = 50
+    dropout: float = 0.3
+    probing: Probing = field(default_factory=Probing)
+
+
+@dataclass(frozen=True)
+class ReidBaselineConfig:
+    """The strong baseline; a weight of 0 switches its part off. `dimension` 0 keeps the backbone's own width.
+
+    As published there is no `dropout` (of the backbone's features) and no contrast.
+    """
+
+    size: Size
+    schedule: Schedule
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    dimension: int = 256
+    images_per_identity: int = 4
+    identity_weight: float = 1.0
+    label_smoothing: float = 0.1
+    triplet_weight: float = 1.0
+    triplet_margin: float = 0.5
+    center_weight: float = 5e-4
+    center_learning_rate: float = 0.5
+    centroid_weight: float = 0.0
+    contrast_weight: float = 1.0
+    contrast_temperature: float = 0.07
+    erasing: float = 0.5
+    dropout: float = 0.3
+    probing: Probing = field(default_factory=Probing)
+
+
+@dataclass(frozen=True)
+class PretrainedConfig:
+    """The backbone as it comes, at `size`."""
+
+    size: Size
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)

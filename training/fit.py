@@ -1,0 +1,222 @@
+"""The training loop: Lightning with seeded batches, a checkpoint an epoch, and resuming.
+
+Nothing is written but checkpoints: no loggers, no folders of Lightning's own. A checkpoint is read with
+`weights_only`, so that it can hold tensors and plain numbers and never code.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from training.configs import Schedule
+from training.context import Progress, TrainingContext
+
+SELECTION = "selection"
+"""What the best epoch is chosen by, as `Learner.evaluate` names it; higher is better."""
+
+LAST = "last.ckpt"
+
+Curves = dict[str, list[float]]
+"""A figure an epoch, by name."""
+
+
+class Learner(LightningModule):
+    """A network that learns by `fit`. Subclasses give the loss of a batch and the figures of an epoch."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """The scalar loss of `batch`, and figures to show."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the validation set, among them `selection` (higher is better); empty where there is none."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters as AdamW takes them."""
+
+    def __init__(self, schedule: Schedule, steps: int) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.steps = steps
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """One step of the optimiser."""
+        loss, values = self.loss(batch)
+        self.shown = {"loss": float(loss.detach()), **values}
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and the learning rate's course, step by step."""
+        optimizer = torch.optim.AdamW(self.parameter_groups(), weight_decay=self.schedule.weight_decay)
+        course = LambdaLR(optimizer, lambda step: rate_at(step, self.steps, self.schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": course, "interval": "step"}}
+
+
+class Batches:
+    """The batches of each epoch: `plan` draws them from (seed, epoch), `load` makes tensors of one.
+
+    What `load` draws from torch's generator depends on (seed, epoch, batch) only, so that a resumed training sees
+    what an uninterrupted one would.
+    """
+
+    def __init__(self, plan: Callable[[np.random.Generator], Sequence[Any]], load: Callable[[Any], Any], seed: int):
+        self._plan, self._load, self._seed = plan, load, seed
+        self._epoch = 0
+        self._length = len(plan(np.random.default_rng([seed, 0])))
+        self.sampler = self  # where Lightning looks for `set_epoch`
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        planned = self._plan(np.random.default_rng([self._seed, self._epoch]))
+        for number, members in enumerate(planned[: self._length]):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(np.random.SeedSequence([self._seed, self._epoch, number]).generate_state(1)[0]))
+                yield_value = self._load(members)
+            yield yield_value
+
+
+class _Watch(Callback):
+    """Seeds each epoch, evaluates after it, reports, and keeps the curves with the checkpoint."""
+
+    def __init__(self, context: TrainingContext, schedule: Schedule, total: int, stage: str) -> None:
+        self._context, self._schedule, self._total, self._stage = context, schedule, total, stage
+        self._losses: list[float] = []
+        self.curves: Curves = {}
+
+    def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
+        torch.manual_seed(self._schedule.seed * 1000 + trainer.current_epoch)
+        self._losses = []
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, *_: Any) -> None:
+        self._losses.append(module.shown["loss"])
+        self._context.report(Progress(self._stage, trainer.global_step, self._total, module.shown))
+
+    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        values = {"train/loss": float(np.mean(self._losses)), **evaluated(module)}
+        for name, value in values.items():
+            self.curves.setdefault(name, []).append(value)
+        module.log(SELECTION, torch.tensor(values.get(SELECTION, float(trainer.current_epoch)), dtype=torch.float32))
+        self._context.log(values, trainer.global_step)
+        self._context.report(Progress(self._stage, trainer.global_step, self._total, values))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curves": self.curves}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curves = state_dict["curves"]
+
+
+def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str) -> Curves:
+    """Train `learner` to the end of its schedule and give it the weights of its best epoch; the curves.
+
+    Resumes from the last epoch that `context.checkpoints` holds.
+    """
+    schedule = learner.schedule
+    torch.set_num_threads(schedule.threads or torch.get_num_threads())
+    context.checkpoints.mkdir(parents=True, exist_ok=True)
+    watch = _Watch(context, schedule, learner.steps, stage)
+    keep = ModelCheckpoint(
+        dirpath=context.checkpoints,
+        filename="best",
+        monitor=SELECTION,
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    with quiet():
+        trainer = Trainer(
+            max_epochs=schedule.epochs,
+            accelerator="auto",
+            devices=1,
+            callbacks=[watch, keep],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            gradient_clip_val=5.0 if learner.automatic_optimization else None,
+            default_root_dir=context.checkpoints,
+        )
+        last = str(context.checkpoints / LAST) if resumable(context) else None
+        trainer.fit(learner, batches, ckpt_path=last, weights_only=True)
+    best = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    learner.cpu().load_state_dict(best["state_dict"])
+    learner.eval()
+    return watch.curves
+
+
+def resumable(context: TrainingContext) -> bool:
+    """Whether `fit` would go on from a checkpoint."""
+    return (context.checkpoints / LAST).exists()
+
+
+def evaluated(learner: Learner) -> dict[str, float]:
+    """`learner.evaluate()` without gradients and in evaluation mode."""
+    learner.eval()
+    with torch.inference_mode():
+        values = learner.evaluate()
+    learner.train()
+    return values
+
+
+def rate_at(step: int, steps: int, schedule: Schedule) -> float:
+    """The factor on the learning rates at `step` of `steps`, in (0, 1]."""
+    warm = max(1, round(schedule.warmup * steps))
+    if schedule.warmup and step < warm:
+        return (step + 1) / (warm + 1)
+    done = min(1.0, (step - warm) / max(1, steps - warm))
+    if schedule.decay == "step":
+        return math.prod(0.1 for share in schedule.milestones if step >= share * steps)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def backbone_and_heads(backbone: nn.Module, heads: Sequence[nn.Module], schedule: Schedule) -> list[dict[str, Any]]:
+    """Two groups of parameters with the schedule's two learning rates; what is frozen is in none."""
+    groups = [
+        {"params": [p for p in backbone.parameters() if p.requires_grad], "lr": schedule.learning_rate},
+        {"params": [p for head in heads for p in head.parameters()], "lr": schedule.head_learning_rate},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def clear(folder: Path) -> None:
+    """Empty `folder`."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class quiet:  # noqa: N801 - used as a statement
+    """Keeps Lightning's notices about hardware, workers and folders away from the log."""
+
+    def __enter__(self) -> None:
+        self._logger = logging.getLogger("pytorch_lightning")
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+    def __exit__(self, *_: object) -> None:
+        self._warnings.__exit__(None, None, None)
+        self._logger.setLevel(self._level)
