@@ -137,7 +137,6 @@ class ReidBaselineConfig:
     triplet_margin: float = 0.5
     center_weight: float = 5e-4
     center_learning_rate: float = 0.5
-    centroid_weight: float = 0.0
     contrast_weight: float = 1.0
     contrast_temperature: float = 0.07
     erasing: float = 0.5

@@ -67,16 +67,17 @@ def workstation() -> Preset:
     """Thousands of real pairs on two cores: up to half an hour a model."""
     size = (160, 120)
     backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4, frozen_stages=2)
-    matching = MatchingConfig(size, Schedule(epochs=8, batch_size=64), backbone)
+    matching = MatchingConfig(size, Schedule(epochs=4, batch_size=64), backbone)
     return Preset(
-        street2fashion=Street2FashionConfig((320, 224), Schedule(epochs=8, batch_size=8), BackboneConfig()),
+        street2fashion=Street2FashionConfig((256, 192), Schedule(epochs=5, batch_size=8), BackboneConfig()),
         fashion_dna=FashionDnaConfig(
             size,
-            Schedule(epochs=3, batch_size=64),
+            Schedule(epochs=2, batch_size=64),
             BackboneConfig(levels=(1, 2, 3, 4), frozen_stages=2),
+            dimension=512,
         ),
         studio2shop=matching,
         fashion2shop=matching,
-        reid_baseline=ReidBaselineConfig(size, Schedule(epochs=8, batch_size=128), backbone),
+        reid_baseline=ReidBaselineConfig(size, Schedule(epochs=4, batch_size=128), backbone),
         pretrained=PretrainedConfig(size),
     )
