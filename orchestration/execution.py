@@ -119,8 +119,16 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: dg.AssetKey, 
         tags=_RUNNER_TAG,
         raise_on_error=False,
     )
+    if _interrupted(result):
+        raise KeyboardInterrupt
     seconds = round(time.monotonic() - started, 1)
     return Ran(key.to_user_string(), partition, seconds, peak_mib(), None if result.success else _reason(result))
+
+
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether the run ended because this process was asked to stop."""
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`; it is always float32."""
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

@@ -37,8 +37,12 @@ def bring_up_to_date(workspace: Workspace, *, quiet: bool = False) -> Materialis
     started = time.monotonic()
     if quiet:
         return run_graph(workspace)
-    with TerminalReporter(console) as reporter:
-        done = run_graph(workspace, reporter, _announce)
+    try:
+        with TerminalReporter(console) as reporter:
+            done = run_graph(workspace, reporter, _announce)
+    except KeyboardInterrupt as interrupt:
+        console.print("Stopped. The same command goes on where it was.")
+        raise typer.Exit(130) from interrupt
     if not done.ran:
         console.print("Everything is up to date: nothing to do.")
     else:

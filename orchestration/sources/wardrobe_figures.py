@@ -150,14 +150,20 @@ def limb(start: Sequence[float], end: Sequence[float], start_radius: float, end_
     first, last = np.asarray(start), np.asarray(end)
     heading = float(np.arctan2(last[1] - first[1], last[0] - first[0]))
     turn = np.linspace(-np.pi / 2, np.pi / 2, 7)
-    cap = lambda angle: np.stack([np.cos(angle), np.sin(angle)], axis=1)  # noqa: E731
-    return np.concatenate([last + end_radius * cap(heading + turn), first + start_radius * cap(heading + np.pi + turn)])
+    far, near = _circle(heading + turn), _circle(heading + np.pi + turn)
+    return np.concatenate([last + end_radius * far, first + start_radius * near])
+
+
+def _circle(angle: NDArray[np.float64]) -> Points:
+    """The points of the unit circle at `angle` (N,): (N, 2)."""
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def ellipse(centre: Sequence[float], radii: Sequence[float]) -> Points:
     """An ellipse, `(20, 2)` body units."""
     turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    return np.asarray(centre) + np.stack([np.cos(turn), np.sin(turn)], axis=1) * np.asarray(radii)
+    points: Points = np.asarray(centre) + _circle(turn) * np.asarray(radii)
+    return points
 
 
 def _mirrored(right: Sequence[tuple[float, float]]) -> Points:

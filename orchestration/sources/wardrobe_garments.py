@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Colour: TypeAlias = tuple[int, int, int]
-Field: TypeAlias = NDArray[np.float32]
+Field: TypeAlias = NDArray[np.floating[Any]]
 Points: TypeAlias = NDArray[np.float64]
 
 CATEGORIES: Final = ("blazer", "dress", "jumper", "shirt", "skirt", "trousers", "t-shirt", "top")
@@ -211,14 +211,14 @@ def _pattern_plain(garment: Garment, x: Field, y: Field) -> Indices:
 def _pattern_stripes(garment: Garment, x: Field, y: Field) -> Indices:
     u, _ = _print_axes(garment, x, y)
     phase = u % 1.0
-    stripes = (phase < 0.45).astype(np.uint8)
+    stripes: Indices = (phase < 0.45).astype(np.uint8)
     stripes[(phase > 0.66) & (phase < 0.66 + 0.04 * garment.motif)] = 2
     return stripes
 
 
 def _pattern_checks(garment: Garment, x: Field, y: Field) -> Indices:
     u, v = _print_axes(garment, x, y)
-    bands = (u % 1.0 < 0.45).astype(np.uint8) ^ (v % 1.0 < 0.45).astype(np.uint8)
+    bands: Indices = (u % 1.0 < 0.45).astype(np.uint8) ^ (v % 1.0 < 0.45).astype(np.uint8)
     if garment.motif % 2:
         bands[(np.abs(u % 1.0 - 0.72) < 0.07) | (np.abs(v % 1.0 - 0.72) < 0.07)] = 2
     return bands
@@ -229,7 +229,7 @@ def _pattern_dots(garment: Garment, x: Field, y: Field) -> Indices:
     u = u + np.float32(0.5) * (np.floor(v) % 2)
     distance = np.hypot(u % 1.0 - 0.5, v % 1.0 - 0.5)
     radius = 0.26 + 0.025 * garment.motif
-    dots = (distance < radius).astype(np.uint8)
+    dots: Indices = (distance < radius).astype(np.uint8)
     if garment.motif % 2:
         dots[distance < radius * 0.5] = 2
     return dots
@@ -241,7 +241,7 @@ def _pattern_floral(garment: Garment, x: Field, y: Field) -> Indices:
     du, dv = u % 1.0 - 0.5, v % 1.0 - 0.5
     distance, angle = np.hypot(du, dv), np.arctan2(dv, du)
     petals = 0.31 + 0.15 * np.cos((3 + garment.motif) * angle)
-    flowers = (distance < petals).astype(np.uint8)
+    flowers: Indices = (distance < petals).astype(np.uint8)
     flowers[distance < 0.14] = 2
     return flowers
 
@@ -249,7 +249,7 @@ def _pattern_floral(garment: Garment, x: Field, y: Field) -> Indices:
 def _pattern_chevron(garment: Garment, x: Field, y: Field) -> Indices:
     u, v = _print_axes(garment, x, y)
     phase = (v + np.float32(0.25 + 0.12 * garment.motif) * np.abs((u % 1.0) * 2 - 1)) % 1.0
-    zigzag = (phase < 0.5).astype(np.uint8)
+    zigzag: Indices = (phase < 0.5).astype(np.uint8)
     if garment.motif % 2:
         zigzag[(phase > 0.62) & (phase < 0.8)] = 2
     return zigzag
@@ -260,11 +260,12 @@ def _pattern_colourblock(garment: Garment, x: Field, y: Field) -> Indices:
     middle = top + (0.35 + 0.3 * garment.print_offset[0]) * (bottom - top)
     tilt = np.float32((0.0, 0.5, -0.5, 0.0, 1.2, -1.2)[garment.motif])
     line = y - np.float32(middle) + tilt * x
-    blocks = (line > 0).astype(np.uint8)
+    blocks: Indices = (line > 0).astype(np.uint8)
     if garment.motif in (0, 1, 2):
         blocks[np.abs(line) < 0.1 + 0.25 * garment.print_offset[1]] = 2
     if garment.motif == 3:
-        return (np.broadcast_to(x > 0, blocks.shape) ^ (line > 0)).astype(np.uint8)
+        halves: Indices = (np.broadcast_to(x > 0, blocks.shape) ^ (line > 0)).astype(np.uint8)
+        return halves
     return blocks
 
 
@@ -281,9 +282,11 @@ _PATTERNS: Final[dict[str, Callable[[Garment, Field, Field], Indices]]] = {
 def _weave(material: str, x: Field, y: Field) -> Field:
     """Brightness of the thread, `(H, W)` or broadcastable to it, float32 around 1."""
     if material == "rib":
-        return (1.0 + 0.07 * np.sin(x * 48) + 0 * y).astype(np.float32)
+        ribs: Field = (1.0 + 0.07 * np.sin(x * 48) + 0 * y).astype(np.float32)
+        return ribs
     if material == "twill":
-        return (1.0 + 0.06 * np.sin((x + y) * 40)).astype(np.float32)
+        diagonals: Field = (1.0 + 0.06 * np.sin((x + y) * 40)).astype(np.float32)
+        return diagonals
     return np.ones((y.shape[0], x.shape[1]), dtype=np.float32)
 
 

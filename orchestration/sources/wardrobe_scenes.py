@@ -165,7 +165,8 @@ def _view(centre: NDArray[np.float64], scale_x: float, scale_y: float, roll: flo
     scaled = np.asarray(
         [[scale_x, 0.0, x - scale_x * centre[0]], [0.0, scale_y, y - scale_y * centre[1]], [0.0, 0.0, 1.0]]
     )
-    return rotation_about((x, y), roll) @ scaled
+    view: Frame = rotation_about((x, y), roll) @ scaled
+    return view
 
 
 def render_scene(outfit: Sequence[Garment], seed: int, index: int, domain: Domain, size: tuple[int, int]) -> Scene:
