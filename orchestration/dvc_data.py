@@ -7,7 +7,6 @@ lists every file with its md5: what is in the data can be told without looking a
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from contracts.batches import KINDS, Kind
 from contracts.errors import ThreadlineError
 from contracts.files import digest_of
 from contracts.ledger import LEDGER
+from contracts.quiet import nothing_phones_home
 
 DATA, DATA_DVC = "data", "data.dvc"
 
@@ -131,7 +131,7 @@ def batch_digests(files: Mapping[str, str]) -> dict[BatchKey, str]:
 
 @contextmanager
 def _repository(workspace: Path) -> Iterator[Any]:
-    os.environ["DVC_NO_ANALYTICS"] = "1"
+    nothing_phones_home()
     from dvc.exceptions import NotDvcRepoError  # type: ignore[import-untyped]
     from dvc.repo import Repo
 

@@ -6,7 +6,6 @@ A version carries what a reader needs as tags: `digest`, `method`, `data_version
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory
 from contracts.model_package import PACKAGE_FILE, ModelPackage, read_package
+from contracts.quiet import nothing_phones_home
 from contracts.registry import CHAMPION, SERVING_MODEL, ModelVersion, Release
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 _PAGE = 1000
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 def open_client(tracking_uri: str) -> MlflowClient:
@@ -32,8 +31,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
 
     Every use of MLflow starts here, because its settings count only before its first import.
     """
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
+    nothing_phones_home()
     from mlflow.tracking import MlflowClient
 
     for name in ("mlflow", "alembic"):
