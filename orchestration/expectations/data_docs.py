@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from contracts.quiet import nothing_phones_home
 from orchestration.expectations.checks import Check
 from orchestration.expectations.frames import Frames
 
