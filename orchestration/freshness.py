@@ -138,7 +138,7 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
 def out_of_date() -> dg.AutomationCondition[dg.AssetKey]:
     """The condition of every asset: out of date, not being made, nothing it needs is, and its last run did not fail.
 
-    A failed asset is not asked for again by itself: `threadline materialize --failed` does.
+    A failed asset is not asked for again by the daemon; `threadline materialize` tries it again.
     """
     busy = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
     return (OutOfDate() & ~busy & ~dg.AutomationCondition.execution_failed()).with_label("out of date")

@@ -116,7 +116,7 @@ def test_a_model_loads_with_pickle_forbidden(demo: Demo) -> None:
         "import mlflow, pathlib, sys\n"
         "mlflow.set_tracking_uri(sys.argv[1])\n"
         "model = mlflow.pyfunc.load_model('models:/threadline@champion')\n"
-        "print(len(model.predict([pathlib.Path(sys.argv[2]).read_bytes()])[0]))\n"
+        "print(len(model.predict([{'image': pathlib.Path(sys.argv[2]).read_bytes()}])[0]))\n"
     )
     uri = f"sqlite:///{demo.root / '.threadline' / 'mlflow' / 'mlflow.db'}"
     done = subprocess.run(
