@@ -103,7 +103,8 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
     """Start the services, say where they are, and stop them all on Ctrl-C, on SIGTERM, or when one of them ends."""
     logs.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where the caller's shell had Ctrl-C ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         for service in services:
             log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
@@ -128,7 +129,7 @@ def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
     """Ask every process group to end, and after a while end it."""
     for process in running.values():
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
     for name, process in running.items():
         try:
