@@ -12,9 +12,8 @@ from orchestration.dvc_data import data_version
 from orchestration.trainings import Job, Outcome, run_training
 
 if TYPE_CHECKING:
-    from training.presets import Preset
-
     from training.context import Trained, TrainingContext
+    from training.presets import Preset
 
     Fit = Callable[[Preset, TrainingContext], Trained]
 
