@@ -55,6 +55,7 @@ PHOTO_SCHEMA = pa.schema(
         pa.field("sha256", pa.string()),
         pa.field("mask", pa.string()),
         pa.field("person_box", _BOX),
+        pa.field("worn", pa.list_(pa.string())),
     ]
 )
 
@@ -98,7 +99,10 @@ class Article:
 
 @dataclass(frozen=True)
 class Photo:
-    """A row of `photos.parquet`. `image` and `mask` are paths relative to the batch."""
+    """A row of `photos.parquet`. `image` and `mask` are paths relative to the batch.
+
+    `worn` are the categories that somebody said are seen worn; none where nobody did.
+    """
 
     photo_id: str
     op: str = "upsert"
@@ -107,6 +111,7 @@ class Photo:
     sha256: str = ""
     mask: str | None = None
     person_box: Box | None = None
+    worn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,6 +259,7 @@ def _photo(row: dict[str, Any]) -> Photo:
         sha256=row["sha256"] or "",
         mask=row["mask"],
         person_box=_box(row["person_box"]),
+        worn=tuple(row["worn"] or ()),
     )
 
 

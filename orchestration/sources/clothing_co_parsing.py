@@ -1,81 +1,78 @@
-"""Clothing Co-Parsing (Yang et al. 2014): street photos, of which some have every pixel labelled."""
+"""Clothing Co-Parsing (Yang et al. 2014): street photos, of which some have every pixel labelled and the others tags.
+
+photos/NNNN.jpg
+annotations/pixel-level/NNNN.mat    `groundtruth`: (H, W), the label of every pixel; 0 is the background
+annotations/image-level/NNNN.mat    `tags`: the labels that occur
+label_list.mat                      `label_list`: the names of the labels
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from contracts.batches import Photo, write_street_batch
-from contracts.errors import ThreadlineError
-from contracts.files import new_directory
-from contracts.images import UnreadableImage
-from contracts.masks import Mask, write_mask
 from orchestration.progress import Reporter
 from orchestration.silence import silent
-from orchestration.sources.pictures import copy_picture, directory, safe_name
+from orchestration.sources.parsed_photos import LabelMap, Labels, deliver_parsed_photos, names_of
+from orchestration.sources.pictures import directory
 from orchestration.sources.report import ImportReport
 
-BACKGROUND = 0
-"""The index of the background in `label_list.mat`; every other label is on the person."""
+LABELS = "label_list.mat"
 
 
 def deliver_clothing_co_parsing(
     path: Path, into: Path, progress: Reporter = silent, *, limit: int | None = None
 ) -> ImportReport:
-    """Turn the directory `path` (`photos/`, `annotations/pixel-level/`) into a street batch at `into`.
+    """Turn Clothing Co-Parsing into a street batch at `into`, with masks and the categories worn.
 
-    A photo without pixel labels is taken without a mask. At most `limit` photos are taken, in the order of their
-    names. Raises ThreadlineError when there are no photos; a photo or mask that cannot be used is left out and
-    reported.
+    A photo without pixel labels is taken without a mask, one without tags or labels without what is worn. At most
+    `limit` photos are taken, in the order of their names. Raises ThreadlineError when there are no photos; a photo or
+    a label map that cannot be used is left out and reported.
     """
-    files = sorted(directory(path / "photos", "photos/ and annotations/").glob("*.jpg"))[:limit]
-    if not files:
-        raise ThreadlineError(f"{path / 'photos'} holds no photos", "give the directory with photos/ and annotations/")
+    photos = directory(path / "photos", "photos/ and annotations/")
     report = ImportReport("clothing-co-parsing")
-    photos = []
-    with new_directory(into) as batch:
-        for done, file in enumerate(files, 1):
-            try:
-                copied = copy_picture(file, batch, safe_name(file.stem))
-                mask = _take_mask(path / "annotations" / "pixel-level" / f"{file.stem}.mat", batch, report)
-                photos.append(Photo(file.stem, image=copied.path, sha256=copied.sha256, mask=mask))
-            except UnreadableImage as error:
-                report.leave_out("the photo cannot be read", f"photos/{file.name}", detail=str(error))
-            progress("copying photos", done, len(files))
-        report.require(len(photos), path)
-        write_street_batch(batch, photos, ())
-    report.taken.update(photos=len(photos), masks=sum(photo.mask is not None for photo in photos))
-    return report
+    names = _read_names(path, report)
+    annotations = path / "annotations"
 
-
-def _take_mask(labels: Path, batch: Path, report: ImportReport) -> str | None:
-    """Write the mask of a label map and return its path in the batch; None where there is no usable one."""
-    if not labels.exists():
+    def read_labels(photo: Path) -> Labels | None:
+        pixels, tags = (annotations / level / f"{photo.stem}.mat" for level in ("pixel-level", "image-level"))
+        if pixels.exists():
+            labels = read_label_map(pixels)
+            return Labels(labels, names_of(labels, names))
+        if tags.exists():
+            return Labels(None, names_of(_read(tags, "tags"), names))
         return None
+
+    return deliver_parsed_photos(photos, read_labels, into, report, progress, limit=limit)
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """The label of every pixel, (H, W), of a pixel-level annotation. Raises ValueError."""
+    truth: LabelMap = _read(path, "groundtruth")
+    if truth.ndim != 2:
+        raise ValueError(f"'groundtruth' of {path.name} has {truth.ndim} dimensions, not 2")
+    return truth
+
+
+def _read_names(path: Path, report: ImportReport) -> list[str]:
     try:
-        mask = read_person(labels)
+        return ["".join(one.ravel()) for one in _read(path / LABELS, "label_list", kind="O").ravel()]
     except ValueError as error:
-        report.leave_out(
-            "the labels cannot be read (the photo is taken without a mask)", labels.name, detail=str(error)
-        )
-        return None
-    path = f"masks/{safe_name(labels.stem)}.png"
-    write_mask(batch / path, mask)
-    return path
+        report.leave_out("what is worn is not known", LABELS, detail=str(error))
+        return []
 
 
-def read_person(labels: Path) -> Mask:
-    """The person of a label map: (H, W) bool, True wherever the label is not the background. Raises ValueError."""
+def _read(path: Path, name: str, kind: str = "iu") -> Any:
+    """The array `name` of a MATLAB file, of a `kind` of dtype. Raises ValueError."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
-        truth = loadmat(labels, variable_names=["groundtruth"])["groundtruth"]
+        found = loadmat(path, variable_names=[name])[name]
     except KeyError as error:
-        raise ValueError("it has no 'groundtruth'") from error
+        raise ValueError(f"{path.name} has no '{name}'") from error
     except (OSError, TypeError, MatReadError, NotImplementedError) as error:
-        raise ValueError(f"not a MATLAB file ({error})") from error
-    if truth.ndim != 2:
-        raise ValueError(f"'groundtruth' has {truth.ndim} dimensions, not 2")
-    return np.asarray(truth != BACKGROUND)
+        raise ValueError(f"{path.name} is not a MATLAB file ({error})") from error
+    if found.dtype.kind not in kind:
+        raise ValueError(f"'{name}' of {path.name} is of type {found.dtype}")
+    return found

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from contracts.batches import Article, inside, write_catalogue_batch
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory
-from contracts.images import UnreadableImage
+from contracts.vocabulary import CATEGORIES
 from orchestration.progress import Reporter
 from orchestration.silence import silent
 from orchestration.sources.categories import map_category
-from orchestration.sources.pictures import KNOWN_ENDINGS, copy_picture, directory, safe_name
+from orchestration.sources.copying import Listed, copy_images
+from orchestration.sources.pictures import KNOWN_ENDINGS, CopiedPicture, directory
 from orchestration.sources.report import ImportReport
 from orchestration.sources.tables import Row, read_csv
 
 PHOTOS_TABLE = "photos.csv"
+NOT_OF_THE_EIGHT = "categories left out"
 
 _RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments")
 _TRUE, _FALSE = ("true", "1", "yes", "y"), ("false", "0", "no", "n")
@@ -29,7 +32,7 @@ class _Gathered:
     """The rows of one article, with the images that were found for it."""
 
     first: Row
-    images: list[Path] = field(default_factory=list)
+    images: list[Listed] = field(default_factory=list)
 
 
 def deliver_folder(
@@ -39,6 +42,7 @@ def deliver_folder(
     *,
     table: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    all_categories: bool = True,
     limit: int | None = None,
     source: str = "folder",
 ) -> ImportReport:
@@ -48,21 +52,18 @@ def deliver_folder(
     `images/` and without its ending); `article_id` (by default the image's stem), `name`, `category`, `price`, `url`,
     `in_stock` and `assortments` (separated by |) are taken as they are called, and every other column is an
     attribute. `columns` maps these names to those of the CSV. Of several rows of one article the first gives the
-    fields. At most `limit` articles are taken.
+    fields. Without `all_categories` a row of none of the eight categories is left out. At most `limit` articles are
+    taken.
 
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
     directory(path, "the images and their CSV")
     rows = read_csv(table or _only_table(path), ["image"], columns)
     report = ImportReport(source)
-    gathered = _gather(path, rows.path.name, rows.rows, report, limit)
+    usable = rows.rows if all_categories else _of_the_eight(rows.path.name, rows.rows, report)
+    gathered = _gather(path, rows.path.name, usable, report, limit)
     with new_directory(into) as batch:
-        articles = []
-        for done, (article_id, found) in enumerate(gathered.items(), 1):
-            article = _take(batch, article_id, found, rows.path.name, report)
-            if article is not None:
-                articles.append(article)
-            progress("copying images", done, len(gathered))
+        articles = _take(batch, gathered, rows.path.name, report, progress)
         report.require(len(articles), path)
         write_catalogue_batch(batch, articles)
     report.taken.update(articles=len(articles), images=sum(len(article.images) for article in articles))
@@ -93,6 +94,18 @@ def _only_table(path: Path) -> Path:
     raise ThreadlineError(f"{path} holds several CSV files: {names}", "name the one that is meant with --csv")
 
 
+def _of_the_eight(file: str, rows: Iterable[Row], report: ImportReport) -> Iterator[Row]:
+    """The rows of one of the eight categories; the others by their own name in the report."""
+    others = report.counts.setdefault(NOT_OF_THE_EIGHT, Counter())
+    for row in rows:
+        given = row.values.get("category", "")
+        if map_category(given, Counter()) in CATEGORIES:
+            yield row
+        else:
+            others[given or "no category"] += 1
+            report.leave_out("none of the eight categories (kept with --all-categories)", file, row.line, given)
+
+
 def _gather(
     path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
 ) -> dict[str, _Gathered]:
@@ -107,7 +120,7 @@ def _gather(
             if limit is not None and len(gathered) == limit:
                 break
             gathered[article_id] = _Gathered(row)
-        gathered[article_id].images.append(image)
+        gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
     return gathered
 
 
@@ -127,28 +140,27 @@ def _image_of(path: Path, file: str, row: Row, report: ImportReport) -> Path | N
     return None
 
 
-def _take(batch: Path, article_id: str, found: _Gathered, file: str, report: ImportReport) -> Article | None:
-    copied = []
-    for number, image in enumerate(found.images, 1):
-        name = safe_name(article_id) if len(found.images) == 1 else f"{safe_name(article_id)}-{number}"
-        try:
-            copied.append(copy_picture(image, batch, name))
-        except UnreadableImage as error:
-            report.leave_out("the image cannot be read", file, found.first.line, f"{image.name}: {error}")
-    if not copied:
-        return None
-    values = found.first.values
+def _take(
+    batch: Path, gathered: Mapping[str, _Gathered], file: str, report: ImportReport, progress: Reporter
+) -> list[Article]:
+    """The articles of which an image could be copied."""
+    images = copy_images(batch, {key: found.images for key, found in gathered.items()}, report, progress)
+    return [_article(key, gathered[key].first, taken, file, report) for key, taken in images.items()]
+
+
+def _article(article_id: str, row: Row, images: list[CopiedPicture], file: str, report: ImportReport) -> Article:
+    values = row.values
     return Article(
         article_id=article_id,
         name=values.get("name", ""),
         category=map_category(values.get("category", ""), report.mapped),
         attributes={name: value for name, value in values.items() if name not in _RESERVED and value},
         assortments=tuple(part.strip() for part in values.get("assortments", "").split("|") if part.strip()),
-        images=tuple(one.path for one in copied),
-        sha256=tuple(one.sha256 for one in copied),
+        images=tuple(one.path for one in images),
+        sha256=tuple(one.sha256 for one in images),
         url=values.get("url") or None,
-        price=_price(file, found.first, report),
-        in_stock=_in_stock(file, found.first, report),
+        price=_price(file, row, report),
+        in_stock=_in_stock(file, row, report),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,33 @@ from PIL import Image
 from contracts.batches import Pair, Photo, write_street_batch
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory
-from contracts.images import UnreadableImage
 from contracts.masks import write_mask
 from contracts.vocabulary import DOMAINS
+from orchestration.expectations.picture_facts import look_at_all
 from orchestration.progress import Reporter
 from orchestration.silence import silent
+from orchestration.sources.copying import Listed, copy_all
 from orchestration.sources.folder import PHOTOS_TABLE, find_image
-from orchestration.sources.pictures import copy_picture, directory, safe_name
+from orchestration.sources.pictures import directory, safe_name
 from orchestration.sources.report import ImportReport
 from orchestration.sources.tables import Row, read_csv
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A photo to be copied, and its mask as the CSV gives it (empty: none)."""
+
+    listed: Listed
+    domain: str
+    mask: str
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """A mask's path in the batch, or what was wrong with it."""
+
+    path: str
+    problem: str = ""
 
 
 def deliver_folder_photos(
@@ -37,59 +57,82 @@ def deliver_folder_photos(
     directory(path, "the photos and their CSV")
     rows = read_csv(table or path / PHOTOS_TABLE, ["photo"])
     report = ImportReport("folder")
-    photos: dict[str, Photo] = {}
-    pairs: dict[tuple[str, str], Pair] = {}
+    planned, shown = _plan(path, rows.path.name, rows.rows, report, limit)
     with new_directory(into) as batch:
-        for done, row in enumerate(rows.rows, 1):
-            photo_id = _take(path, batch, rows.path.name, row, photos, report, limit)
-            article_id = row.values.get("article_id")
-            if photo_id is not None and article_id:
-                pairs[(photo_id, article_id)] = Pair(photo_id, article_id)
-            progress("copying photos", done, len(rows.rows))
+        wanted = [(safe_name(photo_id), one.listed) for photo_id, one in planned.items()]
+        copied = copy_all(batch, wanted, "copying photos", report, progress)
+        taken = {photo_id: one for photo_id, one in zip(planned, copied, strict=True) if one is not None}
+        with_masks = [(photo_id, planned[photo_id]) for photo_id in taken if planned[photo_id].mask]
+        masks = look_at_all(partial(_copy_mask, path, batch), with_masks, "copying masks", progress)
+        paths = _account(with_masks, masks, rows.path.name, report)
+        photos = {
+            photo_id: Photo(photo_id, "upsert", planned[photo_id].domain, one.path, one.sha256, paths.get(photo_id))
+            for photo_id, one in taken.items()
+        }
+        pairs = [Pair(photo_id, article_id) for photo_id, article_id in shown if photo_id in photos]
         report.require(len(photos), path)
-        write_street_batch(batch, list(photos.values()), list(pairs.values()))
-    masks = sum(photo.mask is not None for photo in photos.values())
-    report.taken.update(photos=len(photos), masks=masks, pairs=len(pairs))
+        write_street_batch(batch, list(photos.values()), pairs)
+    report.taken.update(photos=len(photos), masks=len(paths), pairs=len(pairs))
     return report
 
 
-def _take(
-    path: Path, batch: Path, file: str, row: Row, photos: dict[str, Photo], report: ImportReport, limit: int | None
-) -> str | None:
-    """Copy the row's photo, unless an earlier row did, and return its id; None where it was left out."""
+def _plan(
+    path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
+) -> tuple[dict[str, _Planned], list[tuple[str, str]]]:
+    """The photos by id, each from the first row that names it, and the (photo, article) pairs, each once."""
+    planned: dict[str, _Planned] = {}
+    shown: dict[tuple[str, str], None] = {}
+    for row in rows:
+        photo = _photo_of(path, file, row, report)
+        if photo is None:
+            continue
+        photo_id = Path(photo.listed.given.replace("\\", "/")).stem
+        if photo_id not in planned and limit is not None and len(planned) >= limit:
+            continue
+        if planned.setdefault(photo_id, photo).listed.source != photo.listed.source:
+            report.leave_out("another photo has this name, which is its id", file, row.line, photo.listed.given)
+        elif row.values.get("article_id"):
+            shown[photo_id, row.values["article_id"]] = None
+    return planned, list(shown)
+
+
+def _photo_of(path: Path, file: str, row: Row, report: ImportReport) -> _Planned | None:
     given = row.values["photo"]
     domain = row.values.get("domain", "").lower() or "street"
-    photo_id = Path(given.replace("\\", "/")).stem
     if row.ragged or not given or domain not in DOMAINS:
         report.leave_out("the row names no photo, another domain, or has too many fields", file, row.line, given)
         return None
-    if photo_id in photos:
-        return photo_id
-    if limit is not None and len(photos) >= limit:
-        return None
     try:
-        source = find_image(path, given)
-        copied = copy_picture(source, batch, safe_name(photo_id))
+        return _Planned(Listed(find_image(path, given), given, file, row.line), domain, row.values.get("mask", ""))
     except FileNotFoundError:
         report.leave_out("the photo is missing", file, row.line, given)
-        return None
-    except (ThreadlineError, UnreadableImage, OSError, ValueError) as error:
-        report.leave_out("the photo cannot be read", file, row.line, f"{given}: {error}")
-        return None
-    photo = Photo(photo_id, domain=domain, image=copied.path, sha256=copied.sha256)
-    photos[photo_id] = _with_mask(path, batch, file, row, photo, report)
-    return photo_id
+    except (ThreadlineError, OSError, ValueError) as error:
+        report.leave_out("the path leaves the directory or cannot be one", file, row.line, f"{given}: {error}")
+    return None
 
 
-def _with_mask(path: Path, batch: Path, file: str, row: Row, photo: Photo, report: ImportReport) -> Photo:
-    given = row.values.get("mask")
-    if not given:
-        return photo
-    target = f"masks/{safe_name(photo.photo_id)}.png"
+def _copy_mask(path: Path, batch: Path, named: tuple[str, _Planned]) -> _Mask:
+    """Write the mask of a photo into the batch."""
+    photo_id, photo = named
+    target = f"masks/{safe_name(photo_id)}.png"
     try:
-        with Image.open(io.BytesIO(find_image(path, given).read_bytes())) as image:
-            write_mask(batch / target, np.asarray(image.convert("L")) >= 128)
+        with Image.open(io.BytesIO(find_image(path, photo.mask).read_bytes())) as image:
+            person = np.asarray(image.convert("L")) >= 128
     except (ThreadlineError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        report.leave_out("the mask cannot be read (the photo is taken without it)", file, row.line, f"{given}: {error}")
-        return photo
-    return replace(photo, mask=target)
+        return _Mask("", str(error))
+    write_mask(batch / target, person)
+    return _Mask(target)
+
+
+def _account(
+    photos: Iterable[tuple[str, _Planned]], masks: Iterable[_Mask], file: str, report: ImportReport
+) -> dict[str, str]:
+    """The paths of the masks by photo; in the report those that could not be read."""
+    paths = {}
+    for (photo_id, photo), mask in zip(photos, masks, strict=True):
+        if mask.problem:
+            detail = f"{photo.mask}: {mask.problem}"
+            report.leave_out("the mask cannot be read (the photo is taken without it)", file, photo.listed.line, detail)
+        else:
+            paths[photo_id] = mask.path
+    return paths

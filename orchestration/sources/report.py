@@ -26,13 +26,14 @@ class ImportReport:
     """The account of one import, filled in as it goes.
 
     `taken` counts what was written, by sort ("articles", "photos", …). `mapped` counts the categories that were
-    renamed, by (from, to). `left_out` counts what was not taken, by reason; `examples` holds the first few of each
-    reason.
+    renamed, by (from, to). `counts` holds further counts under a title ("worn"). `left_out` counts what was not taken,
+    by reason; `examples` holds the first few of each reason.
     """
 
     source: str
     taken: Counter[str] = field(default_factory=Counter)
     mapped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
 
@@ -55,6 +56,7 @@ class ImportReport:
             "source": self.source,
             "taken": dict(self.taken),
             "mapped": [{"from": old, "to": new, "count": n} for (old, new), n in sorted(self.mapped.items())],
+            "counts": {title: dict(counter.most_common()) for title, counter in self.counts.items()},
             "left_out": [
                 {"reason": reason, "count": count, "examples": [vars(one) for one in self.examples[reason]]}
                 for reason, count in self.left_out.most_common()
@@ -68,6 +70,8 @@ class ImportReport:
         lines += [
             f"  category '{old}' taken as '{new}': {count:,}" for (old, new), count in sorted(self.mapped.items())
         ]
+        for title, counter in self.counts.items():
+            lines.append(f"  {title}: " + ", ".join(f"{name} {count:,}" for name, count in counter.most_common()))
         for reason, count in self.left_out.most_common():
             lines.append(f"  left out, {reason}: {count:,}")
             lines += [f"    {_place(one)}" for one in self.examples[reason]]

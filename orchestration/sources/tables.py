@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ class CsvTable:
 
 
 def read_csv(path: Path, required: Sequence[str], renamed: Mapping[str, str] | None = None) -> CsvTable:
-    """Read a CSV file in UTF-8, with or without a byte order mark, separated by comma, semicolon or tab.
+    """Read a CSV file in UTF-8, or UTF-16 with its byte order mark, separated by comma, semicolon or tab.
 
     `renamed` maps the names that are meant to the names the file uses; one column of the file may serve several.
     Raises ThreadlineError naming the file and what to do: missing, empty, in another encoding, or without a
@@ -58,11 +59,19 @@ def read_csv(path: Path, required: Sequence[str], renamed: Mapping[str, str] | N
 def _text(path: Path) -> str:
     if not path.is_file():
         raise ThreadlineError(f"{path} is missing", "give the path of a CSV file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+    data = path.read_bytes()
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if encoding == "utf-8-sig" and b"\0" in data:
         raise ThreadlineError(
-            f"{path} is not in UTF-8 (byte {error.start})",
+            f"{path} is not plain text: it holds zero bytes, as UTF-16 without its mark does",
+            f"save it as UTF-8, for example: iconv -f utf-16le -t utf-8 '{path.name}' > utf8.csv",
+        )
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ThreadlineError(
+            f"{path} line {line} is not in {encoding.removesuffix('-sig').upper()} (byte {error.start})",
             f"save it as UTF-8, for example: iconv -f latin1 -t utf-8 '{path.name}' > utf8.csv",
         ) from error
     if not text.strip():

@@ -52,6 +52,7 @@ photos = st.builds(
     sha256=words,
     mask=st.none() | words,
     person_box=st.none() | boxes,
+    worn=st.lists(words, max_size=3).map(tuple),
 )
 pairs = st.builds(Pair, words, words, st.none() | boxes)
 

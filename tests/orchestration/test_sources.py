@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,13 @@ from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.masks import read_mask
 from orchestration.sources.categories import map_category
-from orchestration.sources.clothing_co_parsing import deliver_clothing_co_parsing
 from orchestration.sources.folder import deliver_folder
 from orchestration.sources.folder_photos import deliver_folder_photos
 from orchestration.sources.pictures import safe_name
 from orchestration.sources.product_feed import deliver_product_feed
 from orchestration.sources.report import ImportReport
 from orchestration.sources.sample import SampleSize, deliver_sample
-from orchestration.sources.viton import deliver_viton
-
-
-def picture(path: Path, seed: int = 0, format: str = "JPEG", size: tuple[int, int] = (80, 100)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, format=format)
-    return path
+from tests.orchestration.layouts import picture
 
 
 @pytest.fixture
@@ -71,6 +62,17 @@ def test_pictures_are_copied_as_they_are_and_named_by_what_they_are(shop: Path, 
     assert article.sha256 == (sha256_of_file(copy),)
 
 
+def test_articles_never_share_a_picture_file(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text("image,article_id\n0.jpg,A\n1.jpg,A\n2.jpg,A-1\n3.jpg,A/1\n")
+    deliver_folder(shop, tmp_path / "batch")
+    articles = read_catalogue_batch(tmp_path / "batch").articles
+    named = [
+        (image, digest) for article in articles for image, digest in zip(article.images, article.sha256, strict=True)
+    ]
+    assert len(dict(named)) == 4
+    assert all(sha256_of_file(tmp_path / "batch" / image) == digest for image, digest in named)
+
+
 def test_bad_rows_are_left_out_and_counted(shop: Path, tmp_path: Path) -> None:
     (shop / "text.jpg").write_text("not a picture")
     picture(tmp_path / "secret.jpg")
@@ -99,7 +101,7 @@ def test_bad_rows_are_left_out_and_counted(shop: Path, tmp_path: Path) -> None:
         (b"picture,name\n0.jpg,x\n", "the column 'image' is missing"),
         (b"image,image\n0.jpg,1.jpg\n", "is there twice"),
         ("image,name\n0.jpg,café\n".encode("latin-1"), "is not in UTF-8"),
-        ("image\n0.jpg\n".encode("utf-16"), "is not in UTF-8"),
+        ("image\n0.jpg\n".encode("utf-16-le"), "is not plain text"),
         (b"image\n", "nothing of"),
         (b"image\nnone.jpg\n", "the image is missing (1)"),
     ],
@@ -130,10 +132,6 @@ def test_missing_and_empty_folders_are_refused(tmp_path: Path) -> None:
             deliver_folder(source, tmp_path / "batch")
         with pytest.raises(ThreadlineError):
             deliver_folder_photos(source, tmp_path / "batch")
-        with pytest.raises(ThreadlineError):
-            deliver_viton(source, tmp_path / "batch", tmp_path / "street")
-        with pytest.raises(ThreadlineError):
-            deliver_clothing_co_parsing(source, tmp_path / "batch")
         with pytest.raises(ThreadlineError):
             deliver_product_feed(source, tmp_path / "batch")
 
@@ -178,40 +176,23 @@ def test_a_product_feed_maps_its_columns(shop: Path, tmp_path: Path) -> None:
     assert report.left_out == {"the image is missing": 1}
 
 
-def test_viton_becomes_two_batches(tmp_path: Path) -> None:
-    source = tmp_path / "viton"
-    for number in range(3):
-        picture(source / "person" / f"00000{number}_0.jpg", number)
-        picture(source / "cloth" / f"00000{number}_1.jpg", 10 + number)
-    rows = "".join(f"00000{number}_0.jpg,00000{number}_1.jpg\n" for number in range(5))
-    (source / "pairs.csv").write_text("person,cloth\n" + rows)
-    report = deliver_viton(source, tmp_path / "catalogue", tmp_path / "street")
-    street = read_street_batch(tmp_path / "street")
-    assert {photo.domain for photo in street.photos} == {"studio"}
-    assert ("000001_0", "000001_1") in {(pair.photo_id, pair.article_id) for pair in street.pairs}
-    assert {article.category for article in read_catalogue_batch(tmp_path / "catalogue").articles} == {"top"}
-    assert dict(report.taken) == {"articles": 3, "photos": 3, "pairs": 3}
-    assert report.left_out == {"the cloth picture cannot be read": 2}
-
-
-def test_clothing_co_parsing_masks_are_all_that_is_not_background(tmp_path: Path) -> None:
-    from scipy.io import savemat
-
-    source = tmp_path / "ccp"
-    labels = source / "annotations" / "pixel-level"
-    labels.mkdir(parents=True)
-    truth = np.zeros((80, 100), dtype=np.uint8)
-    truth[20:40, 30:50], truth[40:60, 30:50] = 41, 3
-    for number in range(1, 4):
-        picture(source / "photos" / f"000{number}.jpg", number)
-    savemat(labels / "0001.mat", {"groundtruth": truth})
-    (labels / "0002.mat").write_bytes(b"not MATLAB")
-    report = deliver_clothing_co_parsing(source, tmp_path / "batch")
+def test_photos_of_the_same_name_and_broken_ones_are_left_out(shop: Path, tmp_path: Path) -> None:
+    picture(shop / "later/0.jpg", 7)
+    (shop / "text.jpg").write_text("not a picture")
+    (shop / "mask.png").write_text("not a mask")
+    rows = "0.jpg,A,mask.png\nlater/0.jpg,B,\ntext.jpg,C,\n../0.jpg,A,\n0.jpg,C,\n0.jpg,C,\n1.jpg,D,\n"
+    (shop / "photos.csv").write_text("photo,article_id,mask\n" + rows)
+    report = deliver_folder_photos(shop, tmp_path / "batch", limit=2)
     batch = read_street_batch(tmp_path / "batch")
-    np.testing.assert_array_equal(read_mask(tmp_path / "batch" / str(batch.photos[0].mask)), truth > 0)
-    assert [photo.mask is None for photo in batch.photos] == [False, True, True]
-    assert dict(report.taken) == {"photos": 3, "masks": 1}
-    assert sum(report.left_out.values()) == 1
+    assert [(pair.photo_id, pair.article_id) for pair in batch.pairs] == [("0", "A"), ("0", "C")]
+    assert [photo.mask for photo in batch.photos] == [None]
+    lines = {reason: [one.row for one in examples] for reason, examples in report.examples.items()}
+    assert lines == {
+        "another photo has this name, which is its id": [3],
+        "the picture cannot be read": [4],
+        "the path leaves the directory or cannot be one": [5],
+        "the mask cannot be read (the photo is taken without it)": [2],
+    }
 
 
 def test_the_sample_is_the_same_every_time_and_consistent(tmp_path: Path) -> None:
@@ -253,26 +234,3 @@ def test_only_clear_synonyms_are_mapped() -> None:
     given = ["T-Shirts", "top", "Rain  Jacket", "Chinos", ""]
     assert [map_category(one, report.mapped) for one in given] == ["t-shirt", "top", "rain jacket", "trousers", ""]
     assert set(report.mapped) == {("T-Shirts", "t-shirt"), ("Chinos", "trousers")}
-
-
-@pytest.fixture
-def real_data() -> Path:
-    given = os.environ.get("THREADLINE_REAL_DATA")
-    if given is None:
-        pytest.skip("THREADLINE_REAL_DATA is not set")
-    assert Path(given).is_dir(), f"THREADLINE_REAL_DATA names no directory: '{given}'"
-    return Path(given)
-
-
-@pytest.mark.real_data
-def test_published_layouts_are_taken_whole(real_data: Path, tmp_path: Path) -> None:
-    viton = deliver_viton(real_data / "viton", tmp_path / "vc", tmp_path / "vs", limit=30)
-    parsing = deliver_clothing_co_parsing(real_data / "clothing-co-parsing", tmp_path / "ccp", limit=15)
-    feed = deliver_product_feed(real_data / "fashion-product-images", tmp_path / "feed", limit=40)
-    home = deliver_folder(real_data / "clothing-dataset", tmp_path / "home", columns={"category": "label"}, limit=20)
-    assert dict(viton.taken) == {"articles": 30, "photos": 30, "pairs": 30}
-    assert parsing.taken["photos"] == 15
-    assert parsing.taken["masks"] > 0
-    assert feed.taken["articles"] == 40
-    assert home.taken["articles"] == 20
-    assert not any(one.left_out for one in (viton, parsing, feed, home))

@@ -1,0 +1,179 @@
+"""`threadline import`: from a folder to an accepted batch, once, and not read again until something changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dvc.repo  # type: ignore[import-untyped]  # noqa: F401 - its log keeps the streams that it is imported under
+import pytest
+from typer.testing import CliRunner, Result
+
+from contracts.errors import ThreadlineError
+from contracts.ledger import read_ledger
+from orchestration.cli.main import app
+from orchestration.known_imports import key_of
+from orchestration.places import Places
+from tests.orchestration import layouts
+
+
+def folder(root: Path) -> Path:
+    layouts.product_feed(root)
+    (root / "styles.csv").rename(root / "feed.csv")
+    text = (root / "feed.csv").read_text()
+    (root / "feed.csv").write_text(text.replace("id,", "image,", 1).replace("articleType", "category"))
+    return root
+
+
+def folder_photos(root: Path) -> Path:
+    layouts.picture(root / "a.jpg", 1)
+    layouts.picture(root / "b.jpg", 2)
+    (root / "photos.csv").write_text("photo,domain\na.jpg,street\nb.jpg,studio\n")
+    return root
+
+
+SOURCES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
+    "viton": (layouts.viton, ("catalogue", "street")),
+    "clothing-co-parsing": (layouts.clothing_co_parsing, ("street",)),
+    "chictopia10k": (layouts.chictopia10k, ("street",)),
+    "deepfashion": (layouts.consumer_to_shop, ("catalogue", "street")),
+    "street2shop": (layouts.street2shop, ("catalogue", "street")),
+    "lookbook": (layouts.lookbook, ("catalogue", "street")),
+    "product-feed": (layouts.product_feed, ("catalogue",)),
+    "folder": (folder, ("catalogue",)),
+    "folder-photos": (folder_photos, ("street",)),
+}
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """A new workspace, which the commands find by themselves."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    root = tmp_path / "workspace"
+    assert run("init", str(root)).exit_code == 0
+    monkeypatch.setenv("THREADLINE_WORKSPACE", str(root))
+    return Places(root)
+
+
+def run(*command: str) -> Result:
+    return CliRunner().invoke(app, list(command))
+
+
+def imported(source: str, path: Path, *options: str) -> dict[str, Any]:
+    """The account of an import that must be accepted."""
+    result = run("import", source, str(path), "--json", *options)
+    assert result.exit_code == 0, (result.output, result.exception)
+    account: dict[str, Any] = json.loads(result.stdout)
+    return account
+
+
+def statuses(account: dict[str, Any]) -> set[str]:
+    return {verdict["status"] for verdict in account["verdicts"]}
+
+
+def spoil_unnoticed(path: Path) -> None:
+    """Other bytes, but the same size and time: what only looks at the listing cannot see it."""
+    before = path.stat()
+    path.write_bytes(b"x" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_is_accepted_and_then_not_read_again(places: Places, tmp_path: Path, source: str) -> None:
+    render, kinds = SOURCES[source]
+    root = render(tmp_path / "delivered")
+    first = imported(source, root, "--batch", "first", "--who", "Ada")
+    assert {(row.kind, row.batch, row.who) for row in read_ledger(places.data)} == {
+        (kind, "first", "Ada") for kind in kinds
+    }
+    assert statuses(first) == {"accepted"}
+    for picture in root.rglob("*.jp*g"):
+        spoil_unnoticed(picture)
+    again = imported(source, root, "--batch", "first")
+    assert statuses(again) == {"already_accepted"}
+    assert again["taken"] == first["taken"]
+    assert len(read_ledger(places.data)) == len(kinds)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_empty_folder_is_refused_and_leaves_nothing(places: Places, tmp_path: Path, source: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("import", source, str(tmp_path / "empty"))
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ThreadlineError)
+    assert str(tmp_path / "empty") in result.exception.problem
+    assert not read_ledger(places.data)
+    assert not [path for path in places.incoming.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_any_change_in_the_folder_is_imported_again(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    imported("product-feed", root)
+    with (root / "styles.csv").open("a") as file:
+        file.write("3,Men,Shirts,Blue,Number 3\n")
+    layouts.picture(root / "images/3.jpg", 3)
+    result = run("import", "product-feed", str(root))
+    assert isinstance(result.exception, ThreadlineError)
+    assert "is not the batch of that name" in result.exception.problem
+    shutil.rmtree(places.incoming)
+    later = imported("product-feed", root, "--batch", "later", "--limit", "1")
+    assert (statuses(later), later["taken"]["articles"]) == ({"accepted"}, 1)
+
+
+@pytest.mark.slow
+def test_a_batch_that_was_taken_out_comes_back(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    imported("product-feed", root)
+    shutil.rmtree(places.accepted("catalogue", "product-feed"))
+    assert statuses(imported("product-feed", root)) == {"accepted"}
+    assert places.accepted("catalogue", "product-feed").is_dir()
+
+
+@pytest.mark.slow
+def test_a_rejected_import_is_looked_at_again(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed", ("Tshirts", "Jeans"))
+    layouts.picture(root / "images/0.jpg", 0, size=(20, 20))
+    for _ in range(2):
+        result = run("import", "product-feed", str(root))
+        assert result.exit_code == 2
+        assert "rejected" in result.output
+    layouts.picture(root / "images/0.jpg", 5)
+    assert statuses(imported("product-feed", root)) == {"accepted"}
+
+
+@pytest.mark.slow
+def test_options_make_another_import(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    some = imported("product-feed", root)
+    every = imported("product-feed", root, "--all-categories")
+    assert (some["taken"]["articles"], every["taken"]["articles"]) == (2, 3)
+    assert some["counts"] == {"categories left out": {"Casual Shoes": 1}}
+    assert {row.batch for row in read_ledger(places.data)} == {"product-feed", "product-feed-all"}
+
+
+def test_the_key_of_an_import_changes_with_every_file_and_option(tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    (root / "images/self").symlink_to(root, target_is_directory=True)
+    (root / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    before = key_of("folder", [root], {"limit": None})
+    assert before == key_of("folder", [root], {"limit": None})
+    keys = {before, key_of("folder", [root], {"limit": 1}), key_of("product-feed", [root], {"limit": None})}
+    picture = root / "images/0.jpg"
+    os.utime(picture, ns=(1, picture.stat().st_mtime_ns + 1))
+    keys.add(key_of("folder", [root], {"limit": None}))
+    picture.rename(root / "images/9.jpg")
+    keys.add(key_of("folder", [root], {"limit": None}))
+    (root / "images/9.jpg").unlink()
+    keys.add(key_of("folder", [root], {"limit": None}))
+    assert len(keys) == 6
+
+
+def test_every_source_of_the_command_line_is_tried_here() -> None:
+    listed = run("import", "--help").output
+    assert all(source in listed for source in SOURCES)
