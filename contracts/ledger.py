@@ -20,13 +20,17 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("when", pa.string()),
     ("verdict", pa.string()),
     ("digest", pa.string()),
+    ("reason", pa.string()),
 ]
 _SCHEMA = pa.schema(_COLUMNS)
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """An accepted batch. `when` is ISO 8601 in UTC; `digest` is that of the batch as delivered."""
+    """An accepted batch. `when` is ISO 8601 in UTC; `digest` is that of the batch as delivered.
+
+    `reason` is what a steward said who accepted more than the verdict did; empty otherwise.
+    """
 
     sequence: int
     kind: Kind
@@ -35,6 +39,7 @@ class LedgerRow:
     when: str
     verdict: str
     digest: str
+    reason: str = ""
 
 
 def read_ledger(data: Path) -> list[LedgerRow]:

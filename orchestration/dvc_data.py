@@ -7,8 +7,9 @@ lists every file with its md5: what is in the data can be told without looking a
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 
 from contracts.batches import KINDS, Kind
 from contracts.errors import ThreadlineError
-from contracts.files import digest_of
+from contracts.files import digest_of, write_text
 from contracts.ledger import LEDGER
 from contracts.quiet import nothing_phones_home
 
@@ -85,6 +86,28 @@ def push(workspace: Path, remote: str | None = None) -> None:
         repo.push(targets=[str(workspace / DATA_DVC)], remote=remote)
 
 
+def restore(workspace: Path, md5: str, into: Path) -> None:
+    """Make `into` a DVC repository with the data version `md5` of `workspace` checked out.
+
+    They share one cache, so that nothing is stored twice; what is not in it is fetched from the remotes of
+    `workspace`. Raises ThreadlineError when the data is nowhere to be had.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    init(into)
+    with _repository(workspace) as repo:
+        cache = str(Path(repo.cache.local.path).parent.parent)
+        remotes = {name: dict(remote) for name, remote in repo.config["remote"].items()}
+    with _repository(into) as repo, repo.config.edit("local") as config:
+        config["cache"]["dir"] = cache
+        config["remote"] = remotes
+    outs = [{"md5": md5, "hash": "md5", "path": DATA}]
+    write_text(into / DATA_DVC, yaml.safe_dump({"outs": outs}))
+    with _repository(into) as repo, _plainly(f"restore the data version {md5}"):
+        if not Path(repo.cache.local.oid_to_path(md5)).exists():
+            repo.fetch(targets=[str(into / DATA_DVC)])
+        repo.checkout(targets=[str(into / DATA_DVC)])
+
+
 def data_version(workspace: Path) -> str:
     """The md5 of the data, from `data.dvc` alone; empty where nothing was added yet. Raises ThreadlineError."""
     path = workspace / DATA_DVC
@@ -100,12 +123,12 @@ def data_version(workspace: Path) -> str:
     return str(md5)
 
 
-def manifest(workspace: Path) -> Manifest:
-    """The manifest that `data.dvc` names; empty where nothing was added yet. Looks at no data file.
+def manifest(workspace: Path, md5: str | None = None) -> Manifest:
+    """The manifest that `data.dvc` names, or the one with this md5; empty where nothing was added yet.
 
-    Raises ThreadlineError when the manifest is not in DVC's cache.
+    Looks at no data file. Raises ThreadlineError when the manifest is not in DVC's cache.
     """
-    md5 = data_version(workspace)
+    md5 = data_version(workspace) if md5 is None else md5
     if not md5:
         return Manifest("", {})
     with _repository(workspace) as repo:
@@ -113,7 +136,7 @@ def manifest(workspace: Path) -> Manifest:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ThreadlineError(f"the manifest of {workspace / DATA_DVC} is not here", "run: dvc pull") from error
+        raise ThreadlineError(f"the manifest {md5} of {workspace / DATA} is not here", "run: dvc pull") from error
     return Manifest(md5, {entry["relpath"]: entry["md5"] for entry in entries})
 
 
@@ -127,6 +150,24 @@ def batch_digests(files: Mapping[str, str]) -> dict[BatchKey, str]:
             if kind == known and name:
                 by_batch[(known, batch)].append((name, md5))
     return {key: digest_of(entries) for key, entries in by_batch.items()}
+
+
+def erase(workspace: Path, md5s: Collection[str]) -> list[str]:
+    """Delete the files with these md5s from the cache and from every remote, for good; what could not be reached.
+
+    Data versions that held them can no longer be checked out whole.
+    """
+    unreached = []
+    with _repository(workspace) as repo:
+        for name in (None, *repo.config["remote"]):
+            try:
+                store = repo.cache.local if name is None else repo.cloud.get_remote(name=name).odb
+                for md5 in md5s:
+                    if store.exists(md5):
+                        store.delete(md5)
+            except Exception as error:  # a remote fails in the ways of its own client
+                unreached.append(f"{name or 'the cache'} of DVC ({error})")
+    return unreached
 
 
 @contextmanager
@@ -150,6 +191,11 @@ def _plainly(what: str) -> Iterator[None]:
 
     try:
         yield
+    except sqlite3.Error as error:  # of DVC's own database of file states
+        raise ThreadlineError(
+            f"DVC could not {what}: its database cannot be written ({error})",
+            "see that there is space and leave to write there, then run the same command again",
+        ) from error
     except DvcException as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         raise ThreadlineError(f"DVC could not {what}: {error}{cause}", "see: dvc doctor, dvc status") from error

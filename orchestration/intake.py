@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from contracts.batches import ARTICLES, PHOTOS, Kind, check_batch_name
+from contracts.batches import Kind, check_batch_name
 from contracts.errors import ThreadlineError
-from contracts.files import digest_of, new_directory, sha256_of_file, write_text
-from contracts.ledger import LedgerRow, read_ledger, write_ledger
+from contracts.files import digest_of, new_directory, remove_leftovers, sha256_of_file, write_text
+from contracts.ledger import LEDGER, LedgerRow, read_ledger, write_ledger
 from orchestration import dvc_data
-from orchestration.expectations.frames import KnownData
+from orchestration.configuration import CONFIGURATION_FILE, read_configuration
+from orchestration.expectations.known import known_data
+from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import look_at_all
 from orchestration.expectations.quarantine import part_batch
 from orchestration.expectations.thresholds import Thresholds
@@ -46,55 +45,69 @@ def accept(
     batch: str,
     who: str,
     progress: Reporter = silent,
-    thresholds: Thresholds | None = None,
+    *,
+    lenience: Lenience = "none",
+    reason: str = "",
 ) -> Verdict:
     """Reach a verdict on `incoming/<kind>/<batch>` and, unless it is rejected, make the batch data, accepted by `who`.
 
-    A batch that was accepted before with the same bytes changes nothing ("already_accepted"). A rejected batch stays
-    where it is. Raises ThreadlineError, and changes nothing, when there is no such batch, or another batch of that
-    name.
+    The limits are those of `threadline.toml`; `lenience` is what `who` lets stand beyond them, for the `reason` that
+    the ledger keeps. A batch that was accepted before with the same bytes changes nothing ("already_accepted"). A
+    rejected batch stays where it is. Raises ThreadlineError, and changes nothing, when there is no such batch, or
+    another batch of that name.
     """
     delivered = places.delivered(kind, check_batch_name(batch))
     if delivered.is_symlink() or not delivered.is_dir():
         raise ThreadlineError(f"there is no batch at {delivered}", "copy the whole batch there")
+    before = _state_of(delivered)
     digest = digest_of_delivery(delivered, progress)
-    with _alone(places):
+    with alone(places):
         if _is_accepted(places, kind, batch, digest):
             _finish(places, kind, batch)
             return Verdict(kind, batch, "already_accepted", (), {})
-    verdict = validate_batch(kind, delivered, known_data(places), places.report(kind, batch), thresholds, progress)
+    verdict = validate_batch(
+        kind,
+        delivered,
+        known_data(places, kind),
+        places.report(kind, batch),
+        _thresholds(places),
+        progress,
+        kept=places.home,
+        lenience=lenience,
+    )
     if not verdict.accepted:
         return verdict
-    with _alone(places):
-        if digest_of_delivery(delivered) != digest:
+    with alone(places):
+        if _state_of(delivered) != before:
             raise ThreadlineError(f"{delivered} changed while it was looked at", "copy it there whole, then accept it")
         if not _is_accepted(places, kind, batch, digest):
             _move(places, delivered, verdict, digest)
-            _enter(places, LedgerRow(0, kind, batch, who, _now(), verdict.status, digest))
+            _enter(places, LedgerRow(0, kind, batch, who, now(), verdict.status, digest, reason))
         _finish(places, kind, batch)
     return verdict
 
 
 def digest_of_delivery(root: Path, progress: Reporter = silent) -> str:
     """A digest of the names and bytes of all files below `root`; links count by where they point."""
-    paths = sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
+    paths = _all_files(root)
     digests = look_at_all(_digest, paths, "reading the delivery", progress)
     return digest_of([(path.relative_to(root).as_posix(), one) for path, one in zip(paths, digests, strict=True)])
 
 
-def known_data(places: Places) -> KnownData:
-    """The ids of the articles and photos in the batches that the ledger names, as they are now."""
-    ids: dict[str, dict[str, bool]] = {"catalogue": {}, "street": {}}
-    for row in read_ledger(places.data):
-        name, column = (ARTICLES, "article_id") if row.kind == "catalogue" else (PHOTOS, "photo_id")
-        path = places.accepted(row.kind, row.batch) / name
-        if path.is_file():
-            table = pq.ParquetFile(path).read(columns=[column, "op"])
-            there = [op != "delete" for op in table.column("op").to_pylist()]
-            names = map(str, table.column(column).to_pylist())
-            ids[row.kind].update(zip(names, there, strict=True))
-    articles, photos = (frozenset(key for key, there in ids[kind].items() if there) for kind in ("catalogue", "street"))
-    return KnownData(articles, photos)
+def _all_files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
+
+
+def _state_of(root: Path) -> list[tuple[Path, int, int, int]]:
+    """What changes when a file below `root` is added, removed or written: no file is read for it."""
+    found = ((path, path.lstat()) for path in _all_files(root))
+    return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found]
+
+
+def _thresholds(places: Places) -> Thresholds:
+    if (places.root / CONFIGURATION_FILE).exists():
+        return read_configuration(places.root).validation
+    return Thresholds()
 
 
 def _is_accepted(places: Places, kind: Kind, batch: str, digest: str) -> bool:
@@ -118,15 +131,14 @@ def _is_accepted(places: Places, kind: Kind, batch: str, digest: str) -> bool:
 
 def _move(places: Places, delivered: Path, verdict: Verdict, digest: str) -> None:
     """Steps 2 and 3: quarantine, then the accepted rows to their place in `data/`."""
-    staged = places.intake / f"{verdict.kind}-{verdict.batch}"
-    with new_directory(staged) as kept:
-        if verdict.status == "accepted_with_quarantine":
-            with new_directory(places.set_aside(verdict.kind, verdict.batch)) as aside:
-                part_batch(delivered, verdict, kept, aside)
-        else:
-            part_batch(delivered, verdict, kept, None)
+    name = f"{verdict.kind}-{verdict.batch}"
+    sound, failing = places.intake / name, places.intake / f"aside-{name}"
+    with new_directory(sound) as kept, new_directory(failing) as aside:
+        any_aside = part_batch(delivered, verdict, kept, aside)
+    if any_aside:
+        put_in_place(failing, places.set_aside(verdict.kind, verdict.batch))
     write_text(_note(places, verdict.kind, verdict.batch), digest)
-    _put_in_place(staged, places.accepted(verdict.kind, verdict.batch))
+    put_in_place(sound, places.accepted(verdict.kind, verdict.batch))
 
 
 def _enter(places: Places, row: LedgerRow) -> None:
@@ -142,19 +154,17 @@ def _finish(places: Places, kind: Kind, batch: str) -> None:
     """Steps 5 and 6: the data version, and the delivered copy; then what earlier attempts left half-made."""
     dvc_data.add_batch(places.root, kind, batch)
     places.intake.mkdir(parents=True, exist_ok=True)
-    _put_in_place(places.delivered(kind, batch), places.intake / f"done-{kind}-{batch}")
+    put_in_place(places.delivered(kind, batch), places.intake / f"done-{kind}-{batch}")
     _note(places, kind, batch).unlink(missing_ok=True)
-    half_made = re.compile(rf"\.{re.escape(batch)}\.[a-z0-9_]{{8}}")
-    for folder in (places.set_aside(kind, batch).parent, places.report(kind, batch).parent):
-        for leftover in folder.iterdir() if folder.is_dir() else ():
-            if half_made.fullmatch(leftover.name):
-                shutil.rmtree(leftover)
+    for path in (places.set_aside(kind, batch), places.report(kind, batch), places.delivered(kind, batch)):
+        remove_leftovers(path)
+    remove_leftovers(places.data / LEDGER)
     for leftover in places.intake.iterdir():
         if leftover.is_dir():
             shutil.rmtree(leftover)
 
 
-def _put_in_place(source: Path, target: Path) -> None:
+def put_in_place(source: Path, target: Path) -> None:
     """Move a directory to `target` in one step, replacing what an earlier attempt left there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
@@ -170,7 +180,7 @@ def _put_in_place(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(places: Places) -> Iterator[None]:
+def alone(places: Places) -> Iterator[None]:
     """Hold the workspace's intake: the ledger and the data version have one writer at a time."""
     places.home.mkdir(parents=True, exist_ok=True)
     with (places.home / "intake.lock").open("w") as file:
@@ -186,5 +196,6 @@ def _digest(path: Path) -> str:
     return f"link to {path.readlink()}" if path.is_symlink() else sha256_of_file(path)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +61,8 @@ def run_checks(frames: Frames, checks: Sequence[Check], name: str, docs: Path) -
             whole = source.add_dataframe_asset(frame_name).add_batch_definition_whole_dataframe("all")
             suite = context.suites.add(gx.ExpectationSuite(f"{name} {frame_name}"))
             failures += _validate(context, suite, whole, frame, meant)
-    context.build_data_docs()
+    with _every_page_written(docs):
+        context.build_data_docs()
     _keep_local(docs)
     return failures
 
@@ -106,6 +110,29 @@ def _expectation(check: Check, number: int) -> Any:
     }
     severity = "warning" if check.warning else "critical"
     return kinds[check.rule](column=check.column, meta={"check": number}, severity=severity, **check.arguments)
+
+
+@contextmanager
+def _every_page_written(docs: Path) -> Iterator[None]:
+    """Raise what kept a page from being written: Great Expectations only logs it, and goes on without the page."""
+    kept_from: list[BaseException] = []
+
+    def heard(record: logging.LogRecord) -> bool:
+        error = sys.exc_info()[1]
+        if error is not None:
+            kept_from.append(error)
+        return error is None
+
+    logger = logging.getLogger("great_expectations.render.renderer.site_builder")
+    logger.addFilter(heard)
+    try:
+        yield
+    finally:
+        logger.removeFilter(heard)
+    for error in kept_from:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(docs)) from error
+        raise error
 
 
 def _site(docs: Path) -> dict[str, Any]:

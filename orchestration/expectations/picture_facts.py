@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,12 +16,16 @@ from PIL import Image
 from contracts.batches import inside
 from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_bytes
-from contracts.images import Size, UnreadableImage, decode, size_of
+from contracts.images import Picture, Size, UnreadableImage, decode, size_of
 from contracts.masks import read_mask
 from orchestration.progress import Reporter
+from orchestration.sources.pictures import ending_of
 
 LOOK = (64, 64)
 """Pictures are decoded at a reduced scale that is at least this (height, width)."""
+
+BACKGROUND_LEVELS = 24
+"""A pixel belongs to the background when no channel is further than this from the border's median colour."""
 
 _Item = TypeVar("_Item")
 _Fact = TypeVar("_Fact")
@@ -31,16 +35,26 @@ _Fact = TypeVar("_Fact")
 class PictureFacts:
     """Of a picture: what keeps it from being used (None: nothing), or else what it looks like.
 
-    `spread` is the standard deviation of its grey levels, `look` its 64-bit perceptual hash, `colour` its mean (R, G,
-    B).
+    `ending` is the file ending of its true format, `spread` the standard deviation of its grey levels, `background`
+    the share of it that has the colour of its border, `look` its 64-bit perceptual hash, `colour` its mean (R, G, B).
     """
 
     problem: str | None = None
     sha256: str = ""
     size: Size = (0, 0)
+    ending: str = ""
     spread: float = 0.0
+    background: float = 0.0
     look: int = 0
     colour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class KeptFacts(Protocol):
+    """Facts that were found before, by digest."""
+
+    def get(self, sha256: str) -> PictureFacts | None:
+        """The facts of the picture with that digest, if they are kept."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,22 +79,20 @@ def file_in(root: Path, relative: str) -> Path:
     return path
 
 
-def picture_facts(root: Path, relative: str) -> PictureFacts:
-    """Look at the picture `relative` of the batch `root`. Never raises for what the file holds."""
-    import imagehash
+def picture_facts(root: Path, relative: str, kept: KeptFacts | None = None) -> PictureFacts:
+    """Look at the picture `relative` of the batch `root`, unless its facts are `kept` under its digest.
 
+    Never raises for what the file holds.
+    """
     try:
         data = file_in(root, relative).read_bytes()
-        size = size_of(data)
-        picture = decode(data, at_least=LOOK)
-    except (UnreadableImage, OSError, ValueError) as error:
+        sha256 = sha256_of_bytes(data)
+        found = kept.get(sha256) if kept is not None else None
+        return found or _look(data, sha256)
+    except (UnreadableImage, ValueError) as error:
         return PictureFacts(problem=str(error))
-    reduced = Image.fromarray(picture).resize((LOOK[1], LOOK[0]), Image.Resampling.BOX)
-    grey = np.asarray(reduced.convert("L"), dtype=np.float32)
-    bits = imagehash.phash(reduced).hash
-    red, green, blue = (float(mean) for mean in np.asarray(reduced).mean(axis=(0, 1)))
-    look = int.from_bytes(np.packbits(bits).tobytes(), "big")
-    return PictureFacts(None, sha256_of_bytes(data), size, float(grey.std()), look, (red, green, blue))
+    except OSError as error:
+        return PictureFacts(problem=f"cannot be read ({error.strerror})")
 
 
 def mask_facts(root: Path, relative: str, photo: Size) -> MaskFacts:
@@ -107,9 +119,31 @@ def look_at_all(look: Callable[[_Item], _Fact], items: Sequence[_Item], stage: s
     return facts
 
 
-def look_at_pictures(root: Path, paths: Sequence[str], progress: Reporter) -> list[PictureFacts]:
+def look_at_pictures(
+    root: Path, paths: Sequence[str], progress: Reporter, kept: KeptFacts | None = None
+) -> list[PictureFacts]:
     """The facts of the pictures `paths` of the batch `root`, in order."""
-    return look_at_all(partial(picture_facts, root), paths, "looking at pictures", progress)
+    return look_at_all(partial(picture_facts, root, kept=kept), paths, "looking at pictures", progress)
+
+
+def _look(data: bytes, sha256: str) -> PictureFacts:
+    import imagehash
+
+    size, ending = size_of(data), ending_of(data)
+    reduced = Image.fromarray(decode(data, at_least=LOOK)).resize((LOOK[1], LOOK[0]), Image.Resampling.BOX)
+    pixels = np.asarray(reduced)
+    grey = np.asarray(reduced.convert("L"), dtype=np.float32)
+    look = int.from_bytes(np.packbits(imagehash.phash(reduced).hash).tobytes(), "big")
+    red, green, blue = (float(mean) for mean in pixels.mean(axis=(0, 1)))
+    return PictureFacts(None, sha256, size, ending, float(grey.std()), _background(pixels), look, (red, green, blue))
+
+
+def _background(pixels: Picture) -> float:
+    """The share of `pixels` (H, W, 3) that has the median colour of the outermost rows and columns."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    channels = zip(pixels.astype(np.int16).transpose(2, 0, 1), np.median(border, axis=0), strict=True)
+    plain = np.logical_and.reduce([np.abs(values - middle) <= BACKGROUND_LEVELS for values, middle in channels])
+    return float(plain.mean())
 
 
 def _words(size: Size) -> str:

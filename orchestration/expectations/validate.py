@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.batches import (
@@ -21,15 +22,16 @@ from contracts.files import new_directory
 from orchestration.expectations.checks import checks_for
 from orchestration.expectations.contact_sheet import write_contact_sheet
 from orchestration.expectations.data_docs import Failure, run_checks
-from orchestration.expectations.frames import Frames, KnownData, catalogue_frames, street_frames
+from orchestration.expectations.fact_table import FactTable
+from orchestration.expectations.frames import Frames, catalogue_frames, street_frames
+from orchestration.expectations.known import TABLES, KnownData
+from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.thresholds import Thresholds
 from orchestration.expectations.verdict import RowProblem, Status, Verdict, write_verdict
 from orchestration.progress import Reporter
 from orchestration.silence import silent
 
 DATA_DOCS, CONTACT_SHEET = "data_docs", "contact_sheet.png"
-
-MAIN_TABLES = {"catalogue": ARTICLES, "street": PHOTOS}
 
 
 def validate_batch(
@@ -39,59 +41,74 @@ def validate_batch(
     out: Path,
     thresholds: Thresholds | None = None,
     progress: Reporter = silent,
+    *,
+    kept: Path | None = None,
+    lenience: Lenience = "none",
 ) -> Verdict:
     """Look at the batch in `root` and reach a verdict; the report (verdict, Data Docs, contact sheet) goes to `out`.
 
-    A report that was there before is replaced. Never raises for what the batch holds: a batch that is none is
-    rejected.
+    A report that was there before is replaced. Facts of pictures are kept in the directory `kept` (by default beside
+    the report). Never raises for what the batch holds: a batch that is none is rejected.
     """
-    thresholds = thresholds or Thresholds()
+    judge = _Judge(known, FactTable(kept or out.parent), thresholds or Thresholds(), lenience, progress)
     with new_directory(out) as report:
         try:
             batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
         except ThreadlineError as error:
-            problem = RowProblem(MAIN_TABLES[kind], -1, "", "", error.problem)
+            problem = RowProblem(TABLES[kind][0], -1, "", "", error.problem)
             verdict = Verdict(kind, root.name, "rejected", (problem,), {})
         else:
-            verdict = _judge(kind, batch, known, thresholds, report, progress)
+            verdict = judge.verdict(kind, batch, report)
             verdict = replace(verdict, report=str(out / DATA_DOCS / "index.html"))
             write_contact_sheet(report / CONTACT_SHEET, root, verdict.rows)
         write_verdict(report, verdict)
     return verdict
 
 
-def _judge(
-    kind: Kind,
-    batch: CatalogueBatch | StreetBatch,
-    known: KnownData,
-    thresholds: Thresholds,
-    report: Path,
-    progress: Reporter,
-) -> Verdict:
-    if isinstance(batch, CatalogueBatch):
-        frames = catalogue_frames(batch, thresholds, progress)
-        counts = {ARTICLES: len(batch.articles)}
-    else:
-        frames = street_frames(batch, known, thresholds, progress)
-        counts = {PHOTOS: len(batch.photos), PAIRS: len(batch.pairs)}
-    progress("checking expectations", 0, 1)
-    failures = run_checks(frames, checks_for(kind, thresholds), f"{kind} {batch.root.name}", report / DATA_DOCS)
-    progress("checking expectations", 1, 1)
-    problems = [_problem(kind, frames, failure) for failure in failures]
-    if not any(counts.values()):
-        problems.append(RowProblem(MAIN_TABLES[kind], -1, "", "", "the batch holds no rows"))
-    if isinstance(batch, StreetBatch):
-        problems += _left_alone(batch, problems, known)
-    problems.sort(key=lambda one: (one.warning, one.table, one.row))
-    status = _status(problems, counts, thresholds)
-    return Verdict(kind, batch.root.name, status, tuple(problems), _statistics(frames, problems, counts))
+@dataclass(frozen=True)
+class _Judge:
+    """What a batch is judged by."""
+
+    known: KnownData
+    table: FactTable
+    thresholds: Thresholds
+    lenience: Lenience
+    progress: Reporter
+
+    def verdict(self, kind: Kind, batch: CatalogueBatch | StreetBatch, report: Path) -> Verdict:
+        """The verdict on `batch`; its Data Docs go below `report`."""
+        name = batch.root.name
+        frames, counts = self._facts(batch)
+        self.progress("checking expectations", 0, 1)
+        checks = checks_for(kind, self.thresholds)
+        failures = run_checks(frames, checks, f"{kind} {name}", report / DATA_DOCS)
+        self.progress("checking expectations", 1, 1)
+        problems = [_problem(kind, frames, failure, self.lenience) for failure in failures]
+        if not any(counts.values()):
+            problems.append(RowProblem(TABLES[kind][0], -1, "", "", "the batch holds no rows"))
+        if isinstance(batch, StreetBatch):
+            problems += _left_alone(batch, problems, self.known)
+        problems.sort(key=lambda one: (one.warning, one.table, one.row))
+        share = {"none": self.thresholds.quarantine_share, "any_share": math.inf, "taste": 0.0}[self.lenience]
+        return Verdict(
+            kind, name, _status(problems, counts, share), tuple(problems), _statistics(frames, problems, counts)
+        )
+
+    def _facts(self, batch: CatalogueBatch | StreetBatch) -> tuple[Frames, dict[str, int]]:
+        """The tables of facts, and how many rows each table of the batch has."""
+        if isinstance(batch, CatalogueBatch):
+            frames = catalogue_frames(batch, self.known, self.table, self.thresholds, self.progress)
+            return frames, {ARTICLES: len(batch.articles)}
+        frames = street_frames(batch, self.known, self.table, self.thresholds, self.progress)
+        return frames, {PHOTOS: len(batch.photos), PAIRS: len(batch.pairs)}
 
 
-def _problem(kind: Kind, frames: Frames, failure: Failure) -> RowProblem:
-    table = PAIRS if failure.check.frame == "pairs" else MAIN_TABLES[kind]
+def _problem(kind: Kind, frames: Frames, failure: Failure, lenience: Lenience) -> RowProblem:
+    table = PAIRS if failure.check.frame == "pairs" else TABLES[kind][0]
     row = frames[failure.check.frame].iloc[failure.place]
     reason = failure.check.reason.format(value=failure.value)
-    return RowProblem(table, int(row["row"]), str(row["id"]), str(row["image"]), reason, failure.check.warning)
+    warning = failure.check.warning or (lenience == "taste" and failure.check.taste)
+    return RowProblem(table, int(row["row"]), str(row["id"]), str(row["image"]), reason, warning)
 
 
 def _left_alone(batch: StreetBatch, problems: Sequence[RowProblem], known: KnownData) -> list[RowProblem]:
@@ -105,8 +122,8 @@ def _left_alone(batch: StreetBatch, problems: Sequence[RowProblem], known: Known
     ]
 
 
-def _status(problems: Sequence[RowProblem], counts: dict[str, int], thresholds: Thresholds) -> Status:
-    """Rejected when the share of failing rows of any table reaches the threshold."""
+def _status(problems: Sequence[RowProblem], counts: dict[str, int], most: float) -> Status:
+    """Rejected when the share of failing rows of any table reaches `most`."""
     failing = [one for one in problems if not one.warning]
     if not failing:
         return "accepted"
@@ -114,7 +131,7 @@ def _status(problems: Sequence[RowProblem], counts: dict[str, int], thresholds: 
         return "rejected"
     for table, count in counts.items():
         failed = len({one.row for one in failing if one.table == table})
-        if failed and failed >= thresholds.quarantine_share * count:
+        if failed and failed >= most * count:
             return "rejected"
     return "accepted_with_quarantine"
 

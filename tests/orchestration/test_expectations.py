@@ -27,7 +27,7 @@ from contracts.batches import (
 )
 from contracts.files import sha256_of_file, write_table
 from contracts.masks import write_mask
-from orchestration.expectations.frames import KnownData
+from orchestration.expectations.known import KnownData, KnownPicture
 from orchestration.expectations.picture_facts import PictureFacts, mask_facts, picture_facts
 from orchestration.expectations.quarantine import part_batch
 from orchestration.expectations.thresholds import Thresholds
@@ -41,9 +41,12 @@ LENIENT = Thresholds(quarantine_share=0.9)
 
 
 def pixels(seed: int, size: tuple[int, int] = (90, 70)) -> np.ndarray:
-    """A picture that no other seed's looks like."""
+    """A picture that no other seed's looks like, on white."""
     coarse = np.random.default_rng(seed).integers(0, 255, (9, 7, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    picture = Image.new("RGB", (size[1], size[0]), (255, 255, 255))
+    goods = (size[1] * 3 // 4, size[0] * 3 // 4)
+    picture.paste(Image.fromarray(coarse).resize(goods, Image.Resampling.BICUBIC), (size[1] // 8, size[0] // 8))
+    return np.asarray(picture)
 
 
 def save(path: Path, seed: int, **keywords: tuple[int, int]) -> str:
@@ -158,7 +161,7 @@ def test_every_fault_of_an_article_is_named(
     assert found["a6"][0].startswith("not the file that was described")
     assert found["a7"] == ["the article has no image"]
     assert found["a8"] == ["the smaller side is 40 px, under 64", "the sides are as 10.0 to 1, over 4"]
-    assert found["a9"] == ["the picture is blank"]
+    assert found["a9"] == ["the picture is blank", "background 100%, over 99%"]
     assert found["a10"] == ["the path leaves the batch"]
     assert "a11" not in found
     assert verdict.status == "rejected"
@@ -195,6 +198,40 @@ def test_several_images_of_one_article_may_look_the_same(
 ) -> None:
     articles[0] = replace(articles[0], images=articles[0].images * 2, sha256=articles[0].sha256 * 2)
     assert judge(articles).rows == ()
+
+
+def test_a_known_article_may_come_without_pictures(articles: list[Article], judge: Callable[..., Verdict]) -> None:
+    bare = [replace(one, images=(), sha256=()) for one in articles]
+    verdict = judge(bare, known=KnownData(frozenset(f"a{n}" for n in range(COUNT - 1))))
+    assert reasons(verdict) == {f"a{COUNT - 1}": "the article has no image"}
+
+
+def test_goods_and_sizes_unlike_the_past_are_a_warning_on_the_whole(
+    articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    pictures = []
+    for number in range(COUNT):
+        path = tmp_path / "past" / f"{number}.jpg"
+        digest = save(path, 100 + number, size=(360, 280))
+        pictures.append(KnownPicture(f"old{number}", path, digest))
+    known = KnownData(categories={"skirt": COUNT}, pictures=tuple(pictures))
+    verdict = judge(articles, known=known, thresholds=Thresholds(enough_to_compare=10))
+    assert verdict.status == "accepted"
+    assert {(one.row, one.reason) for one in verdict.rows} == {
+        (-1, "the categories are not those accepted so far (distance 1.00, over 0.6)"),
+        (-1, "the pictures are 4.0 times larger or smaller than those accepted so far, over 2"),
+    }
+    assert judge(articles, known=known, thresholds=Thresholds(enough_to_compare=13)).rows == ()
+
+
+def test_a_packshot_without_background_is_a_warning(
+    articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    coarse = np.random.default_rng(4).integers(0, 255, (9, 7, 3), dtype=np.uint8)
+    street = Image.fromarray(coarse).resize((70, 90), Image.Resampling.BICUBIC)
+    street.save(tmp_path / "batch/images/4.jpg", quality=95)
+    articles[4] = replace(articles[4], sha256=(sha256_of_file(tmp_path / "batch/images/4.jpg"),))
+    assert list(reasons(judge(articles), warning=True)) == ["a4"]
 
 
 def test_a_delete_needs_nothing_but_its_id(judge: Callable[..., Verdict]) -> None:
@@ -283,7 +320,9 @@ def test_a_batch_is_parted_into_what_passed_and_what_did_not(
     kept, aside = tmp_path / "kept", tmp_path / "aside"
     kept.mkdir()
     aside.mkdir()
-    part_batch(root, verdict, kept, aside)
+    assert part_batch(root, verdict, kept, aside)
+    assert (aside / "unnamed" / "notes.txt").read_text() == "nobody's"
+    assert (aside / "unnamed" / "elsewhere").is_symlink()
     assert [photo.photo_id for photo in read_street_batch(aside).photos] == ["p0"]
     assert [pair.photo_id for pair in read_street_batch(aside).pairs] == ["p0"]
     assert [photo.photo_id for photo in read_street_batch(kept).photos] == [f"p{n}" for n in range(1, COUNT)]

@@ -22,9 +22,9 @@ from contracts.errors import ThreadlineError
 from contracts.files import new_directory, sha256_of_file
 from contracts.ledger import read_ledger
 from orchestration import dvc_data, intake
-from orchestration.expectations.frames import KnownData
+from orchestration.expectations.known import KnownData, known_data
 from orchestration.expectations.verdict import RowProblem, Verdict, read_verdict, write_verdict
-from orchestration.intake import accept, known_data
+from orchestration.intake import accept
 from orchestration.places import Places
 
 COUNT = 12
@@ -89,7 +89,7 @@ def test_an_accepted_batch_is_data_with_a_ledger_row_and_a_version(places: Place
     assert (row.sequence, row.kind, row.batch, row.who, row.verdict) == (1, "catalogue", "spring", "ann", "accepted")
     files = dvc_data.manifest(places.root).files
     assert len(files) == COUNT + 2
-    assert known_data(places).articles == {f"a{n}" for n in range(COUNT)}
+    assert known_data(places, "catalogue").articles == {f"a{n}" for n in range(COUNT)}
     assert read_verdict(places.report("catalogue", "spring")).status == "accepted"
 
 
@@ -172,7 +172,7 @@ def test_pairs_are_judged_against_the_accepted_catalogue(places: Places) -> None
     deliver_articles(places, "spring")
     accept(places, "catalogue", "spring", "ann")
     assert accept(places, "street", "looks", "ann").status == "accepted"
-    assert known_data(places).photos == {f"p{n}" for n in range(COUNT)}
+    assert known_data(places, "street").photos == {f"p{n}" for n in range(COUNT)}
 
 
 def test_articles_deleted_by_a_later_batch_are_not_known(places: Places) -> None:
@@ -182,7 +182,7 @@ def test_articles_deleted_by_a_later_batch_are_not_known(places: Places) -> None
     root.mkdir(parents=True)
     write_catalogue_batch(root, [Article("a0", op="delete")])
     accept(places, "catalogue", "outlet", "ann")
-    assert known_data(places).articles == {f"a{n}" for n in range(1, COUNT)}
+    assert known_data(places, "catalogue").articles == {f"a{n}" for n in range(1, COUNT)}
 
 
 def test_a_missing_delivery_a_link_and_a_bad_name_are_refused(places: Places, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ class Killed(BaseException):
     """Stands for a process that ends here."""
 
 
-def first_row_fails(kind: Kind, root: Path, known: KnownData, out: Path, *_: object) -> Verdict:
+def first_row_fails(kind: Kind, root: Path, known: KnownData, out: Path, *_: object, **__: object) -> Verdict:
     """Stands for the verdict, which is not what is interrupted here."""
     problem = RowProblem("articles.parquet", 0, "a0", "images/0.png", "broken")
     verdict = Verdict(kind, root.name, "accepted_with_quarantine", (problem,), {})
@@ -239,10 +239,11 @@ STEPS = [
     ("validate_batch", 1),
     ("part_batch", 1),
     ("write_text", 1),
-    ("_put_in_place", 1),
+    ("put_in_place", 1),
     ("write_ledger", 1),
     ("dvc", 1),
-    ("_put_in_place", 2),
+    ("put_in_place", 2),
+    ("put_in_place", 3),
     ("shutil.rmtree", 1),
     ("shutil.rmtree", 2),
 ]

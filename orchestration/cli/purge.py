@@ -1,0 +1,34 @@
+"""`threadline purge`."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.output import Json, console, print_json
+from orchestration.cli.workspace import WorkspaceOption, open_workspace
+
+
+def purge(
+    key: Annotated[str, typer.Argument(metavar="ID", help="The id of the photo or article.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
+    who: Annotated[str, typer.Option("--who", help="Who decides, for the record.", show_default="you")] = "",
+    workspace: WorkspaceOption = None,
+    json: Json = False,
+) -> None:
+    """Erase a photo or article with its pictures, everywhere, and say which models saw it. It cannot be undone."""
+    from orchestration.purging import purge as erase
+
+    done = erase(open_workspace(workspace), key, who or getpass.getuser(), reason)
+    if json:
+        print_json(asdict(done))
+        return
+    console.print(f"{key}: erased {len(done.sha256)} files of {', '.join(done.batches)}", markup=False)
+    for model in done.models:
+        console.print(f"  seen by: {model}", markup=False)
+    for place in done.unreached:
+        console.print(f"  not reached: {place}", markup=False)
+    console.print("Next: threadline materialize (trains again without it, and takes it out of the index)")

@@ -1,0 +1,236 @@
+"""Erasing a picture on request: from data, caches, quarantine and remotes; and which models saw it.
+
+What is to be erased is written down first, as digests, so that a purge that is cut short is finished by doing it again.
+The note stays, with the name and the reason: it holds no picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import TypeAdapter
+
+from contracts.batches import (
+    KINDS,
+    Article,
+    CatalogueBatch,
+    Kind,
+    Photo,
+    StreetBatch,
+    read_catalogue_batch,
+    read_street_batch,
+    write_catalogue_batch,
+    write_street_batch,
+)
+from contracts.errors import ThreadlineError
+from contracts.files import read_table, sha256_of_file, write_json, write_table
+from contracts.images import UnreadableImage
+from contracts.model_package import PACKAGE_FILE, read_package
+from orchestration import dvc_data
+from orchestration.expectations.fact_table import FactTable
+from orchestration.expectations.known import TABLES
+from orchestration.expectations.picture_facts import file_in
+from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.intake import alone, now
+from orchestration.places import Places
+from orchestration.resources import Workspace
+from orchestration.sources.pictures import safe_name
+
+_STORE = re.compile(r"(plain|segmented|masked)-(\d+)x(\d+)\.records")
+
+
+@dataclass(frozen=True)
+class Purge:
+    """What was erased: of which id, by whom and why; the digests of its files; where they lay; the models that saw it.
+
+    `models` were trained from data that held a file of it (of whichever side); `unreached` is what is left to do by
+    hand.
+    """
+
+    key: str
+    who: str
+    reason: str
+    when: str
+    sha256: tuple[str, ...] = ()
+    md5: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
+    done: bool = False
+
+
+@dataclass
+class _Found:
+    """A batch that names the id, and its files there."""
+
+    kind: Kind
+    root: Path
+    files: list[Path] = field(default_factory=list)
+
+
+def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
+    """Erase the photo or article `key` with its pictures and masks, everywhere within reach.
+
+    Raises ThreadlineError when nothing of that id is there, or name or reason are missing.
+    """
+    if not who.strip() or not reason.strip():
+        raise ThreadlineError("a purge needs a name and a reason", "give --who and --reason")
+    places = workspace.places
+    note = places.home / "purged" / f"{safe_name(key)}.json"
+    found = list(_find(places, key))
+    before = _read(note)
+    if not found and (before is None or before.done):
+        raise ThreadlineError(f"there is no photo or article '{key}'", "give the id as the batch names it")
+    files = [path for one in found for path in one.files]
+    purged = Purge(
+        key,
+        who,
+        reason,
+        now(),
+        sha256=_union(before.sha256 if before else (), map(sha256_of_file, files)),
+        md5=_union(before.md5 if before else (), map(_md5, files)),
+        batches=_union(before.batches if before else (), (_label(places, one.root) for one in found)),
+    )
+    purged = replace(purged, models=_models_that_saw(workspace, purged.md5))
+    write_json(note, asdict(purged))
+    for one in found:
+        with alone(places):
+            _remove_rows(one, key)
+            if one.root.is_relative_to(places.data):
+                dvc_data.add_batch(places.root, one.kind, one.root.name)
+        (places.report(one.kind, one.root.name) / CONTACT_SHEET).unlink(missing_ok=True)
+    still_named = {*purged.md5} & {*dvc_data.manifest(places.root).files.values()}
+    unreached = [f"the same file under another id: md5 {md5}" for md5 in sorted(still_named)]
+    unreached += dvc_data.erase(places.root, {*purged.md5} - still_named)
+    _forget(workspace, purged.sha256)
+    unreached += [f"a sheet that may show it: {path}" for path in sorted(workspace.home.artifacts.rglob("*.png"))]
+    purged = replace(purged, unreached=tuple(unreached), done=True)
+    write_json(note, asdict(purged))
+    return purged
+
+
+def _find(places: Places, key: str) -> Iterator[_Found]:
+    """Every batch, wherever it lies, that names the id."""
+    for kind in KINDS:
+        folders = [places.data / kind, places.quarantine / kind, places.incoming / kind]
+        roots = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+        roots += sorted((places.rejected / kind).glob("*/batch"))
+        for root in roots:
+            if (root / TABLES[kind][0]).is_file():
+                batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
+                if any(_id(row) == key for row in _rows(batch)):
+                    yield _Found(kind, root, _files_only_of(batch, key))
+
+
+def _rows(batch: CatalogueBatch | StreetBatch) -> tuple[Article | Photo, ...]:
+    return batch.articles if isinstance(batch, CatalogueBatch) else batch.photos
+
+
+def _id(row: Article | Photo) -> str:
+    return row.article_id if isinstance(row, Article) else row.photo_id
+
+
+def _named(row: Article | Photo) -> tuple[str, ...]:
+    return row.images if isinstance(row, Article) else tuple(path for path in (row.image, row.mask) if path)
+
+
+def _files_only_of(batch: CatalogueBatch | StreetBatch, key: str) -> list[Path]:
+    """The files of the id in a batch that no other row names."""
+    others = {path for row in _rows(batch) if _id(row) != key for path in _named(row)}
+    files = []
+    for relative in dict.fromkeys(path for row in _rows(batch) if _id(row) == key for path in _named(row)):
+        try:
+            path = file_in(batch.root, relative)
+        except UnreadableImage:
+            continue  # there is nothing to erase
+        if relative not in others:
+            files.append(path)
+    return files
+
+
+def _remove_rows(found: _Found, key: str) -> None:
+    if found.kind == "catalogue":
+        articles = read_catalogue_batch(found.root).articles
+        write_catalogue_batch(found.root, [one for one in articles if one.article_id != key])
+    else:
+        batch = read_street_batch(found.root)
+        pairs = [one for one in batch.pairs if one.photo_id != key]
+        write_street_batch(found.root, [one for one in batch.photos if one.photo_id != key], pairs)
+    for path in found.files:
+        path.unlink(missing_ok=True)
+
+
+def _models_that_saw(workspace: Workspace, md5s: tuple[str, ...]) -> tuple[str, ...]:
+    """The packages whose data version held one of the files, and the versions of the serving model they became."""
+    versions = {one.digest: one.version for one in workspace.registry.versions()}
+    saw = []
+    for path in sorted((workspace.home.root / "packages").glob(f"*/{PACKAGE_FILE}")):
+        package = read_package(path.parent)
+        try:
+            held = {*dvc_data.manifest(workspace.root, package.provenance.data_version).files.values()}
+        except ThreadlineError:
+            saw.append(f"{package.method} {package.digest[:16]} (its data is not here: nobody can say)")
+            continue
+        if held & {*md5s}:
+            version = f", version {versions[package.digest]}" if package.digest in versions else ""
+            saw.append(f"{package.method} {package.digest[:16]}{version}")
+    return tuple(saw)
+
+
+def _forget(workspace: Workspace, digests: tuple[str, ...]) -> None:
+    """Erase what is derived from the pictures: records of training size, masks, features, facts, sheets."""
+    home = workspace.home
+    table = FactTable(workspace.places.home)
+    for path in home.pictures.glob("*.records") if home.pictures.is_dir() else ():
+        _forget_records(path, digests)
+    for digest in digests:
+        table.forget(digest)
+        for mask in (home.root / "masks").glob(f"*/{digest[:2]}/{digest}.png"):
+            mask.unlink()
+    for path in (home.root / "features").rglob("*.parquet"):
+        features = read_table(path)
+        kept = features.filter(pc.invert(pc.is_in(features["digest"], value_set=_strings(digests))))
+        if kept.num_rows < features.num_rows:
+            write_table(path, kept)
+    for sheet in home.report.rglob("*.png"):
+        sheet.unlink()
+
+
+def _forget_records(path: Path, digests: tuple[str, ...]) -> None:
+    from training.pictures import Kind as StoreKind
+    from training.pictures import PictureStore
+
+    if (name := _STORE.fullmatch(path.name)) is not None:
+        size = (int(name[2]), int(name[3]))
+        store = PictureStore(path.parent, size, cast("StoreKind", name[1]))
+        for digest in digests:
+            store.forget(digest)
+
+
+def _strings(values: tuple[str, ...]) -> pa.Array[Any]:
+    return pa.array(list(values), type=pa.string())
+
+
+def _read(note: Path) -> Purge | None:
+    if not note.is_file():
+        return None
+    return TypeAdapter(Purge).validate_json(note.read_bytes())
+
+
+def _union(before: tuple[str, ...], found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*before, *found]))
+
+
+def _label(places: Places, root: Path) -> str:
+    return root.relative_to(places.root).as_posix()
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

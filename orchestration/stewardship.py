@@ -1,0 +1,230 @@
+"""What a steward decides about batches: look, let rows back in, turn a batch away. All of it with a name and a reason.
+
+Quarantine is never written to. A row that was set aside counts as settled once a later accepted batch holds its id, be
+it released or delivered again; so a release that is cut short is repaired by doing it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from contracts.batches import (
+    CatalogueBatch,
+    Kind,
+    Pair,
+    StreetBatch,
+    check_batch_name,
+    read_catalogue_batch,
+    read_street_batch,
+    write_catalogue_batch,
+    write_street_batch,
+)
+from contracts.errors import ThreadlineError
+from contracts.files import new_directory, write_json
+from contracts.images import UnreadableImage
+from contracts.ledger import LedgerRow, read_ledger
+from orchestration.expectations.known import TABLES
+from orchestration.expectations.picture_facts import file_in
+from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.expectations.verdict import VERDICT, Verdict, read_verdict
+from orchestration.intake import accept, now, put_in_place
+from orchestration.places import Places
+from orchestration.progress import Reporter
+from orchestration.silence import silent
+
+DECISION = "decision.json"
+
+
+@dataclass(frozen=True)
+class BatchAccount:
+    """A batch: where it stands, the verdict on it, its ledger row, and the ids that are still set aside.
+
+    `state` is "delivered" (no verdict yet), "rejected" (by the verdict; it stays in `incoming/`), "accepted" or
+    "turned away" (by a steward). `contact_sheet` is empty where no picture has a problem.
+    """
+
+    kind: Kind
+    batch: str
+    state: str
+    verdict: Verdict | None
+    ledger: LedgerRow | None
+    set_aside: tuple[str, ...]
+    contact_sheet: str
+
+
+def list_batches(places: Places) -> list[BatchAccount]:
+    """Every batch there is: accepted ones in the ledger's order, then those turned away, then those delivered."""
+    keys = [(row.kind, row.batch) for row in read_ledger(places.data)]
+    for folder in (places.rejected, places.incoming):
+        for kind in TABLES:
+            found = sorted((folder / kind).iterdir()) if (folder / kind).is_dir() else []
+            keys += [(kind, path.name) for path in found if path.is_dir() and not path.name.startswith(".")]
+    return [show_batch(places, *key) for key in dict.fromkeys(keys)]
+
+
+def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
+    """The account of one batch. Raises ThreadlineError when there is none of that name."""
+    check_batch_name(batch)
+    row = _ledger_row(places, kind, batch)
+    report = places.report(kind, batch)
+    verdict = read_verdict(report) if (report / VERDICT).is_file() else None
+    if row is not None:
+        state = "accepted"
+    elif places.delivered(kind, batch).is_dir():
+        state = "rejected" if verdict is not None and not verdict.accepted else "delivered"
+    elif (places.rejected / kind / batch).is_dir():
+        state = "turned away"
+    else:
+        raise ThreadlineError(f"there is no batch {kind}/{batch}", "see: threadline batches list")
+    sheet = report / CONTACT_SHEET
+    aside = tuple(_ids(still_set_aside(places, kind, batch))) if row else ()
+    return BatchAccount(kind, batch, state, verdict, row, aside, str(sheet) if sheet.is_file() else "")
+
+
+def still_set_aside(places: Places, kind: Kind, batch: str) -> CatalogueBatch | StreetBatch:
+    """The rows of an accepted batch that lie in quarantine, less those whose id a later batch holds."""
+    root = places.set_aside(kind, batch)
+    aside, row = _read(kind, root), _ledger_row(places, kind, batch)
+    if row is None or not _ids(aside):
+        return aside
+    later = [one.batch for one in read_ledger(places.data) if one.kind == kind and one.sequence > row.sequence]
+    settled = {key for name in later for key in _ids(_read(kind, places.accepted(kind, name)))}
+    if isinstance(aside, CatalogueBatch):
+        return CatalogueBatch(root, tuple(one for one in aside.articles if one.article_id not in settled))
+    photos = tuple(one for one in aside.photos if one.photo_id not in settled)
+    return StreetBatch(root, photos, tuple(one for one in aside.pairs if _pair_id(one) not in settled))
+
+
+def release_rows(
+    places: Places,
+    kind: Kind,
+    batch: str,
+    who: str,
+    reason: str,
+    ids: Collection[str] = (),
+    progress: Reporter = silent,
+) -> Verdict:
+    """Accept rows that were set aside, as the batch `<batch>-released-N`; all of them, or those of `ids`.
+
+    The pairs of a photo go with it. Matters of taste (size, blankness, a file that is there twice) pass. Raises
+    ThreadlineError, and changes nothing, when there are no such rows, or a row has what nothing downstream could use.
+    """
+    _named(who, reason)
+    if _ledger_row(places, kind, batch) is None:
+        raise ThreadlineError(f"{kind}/{batch} was not accepted", "accept it first: threadline batches accept")
+    rows = _chosen(still_set_aside(places, kind, batch), ids)
+    name = _next_name(places, kind, batch)
+    delivered = places.delivered(kind, name)
+    with new_directory(delivered) as into:
+        _copy(rows, into)
+    verdict = accept(places, kind, name, who, progress, lenience="taste", reason=reason)
+    if not verdict.accepted:
+        shutil.rmtree(delivered)  # a copy: the rows are still in quarantine
+        wrong = "; ".join(f"{one.id}: {one.reason}" for one in verdict.rows if not one.warning)
+        raise ThreadlineError(
+            f"{kind}/{batch}: these rows cannot be released: {wrong}",
+            "release the others with --id, deliver these anew",
+        )
+    return verdict
+
+
+def turn_away(places: Places, kind: Kind, batch: str, who: str, reason: str) -> Path:
+    """Move a delivered batch out of `incoming/`, with the decision; where it went. Nothing of it is deleted.
+
+    Raises ThreadlineError when it is not delivered, or was accepted already.
+    """
+    _named(who, reason)
+    delivered = places.delivered(kind, check_batch_name(batch))
+    if not delivered.is_dir() or delivered.is_symlink():
+        raise ThreadlineError(f"there is no batch at {delivered}", "see: threadline batches list")
+    decision = places.rejected / kind / batch
+    if (decision / "batch").exists():
+        raise ThreadlineError(f"a batch of that name was turned away before: {decision}", "move that one elsewhere")
+    write_json(decision / DECISION, {"who": who, "reason": reason, "when": now()})
+    put_in_place(delivered, decision / "batch")
+    return decision
+
+
+def corrections(verdict: Verdict) -> str:
+    """What to correct, as CSV: one line a problem, rows counted from 1 as in a table without its header."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["batch", "table", "row", "id", "image", "severity", "reason"])
+    for one in verdict.rows:
+        severity = "warning" if one.warning else "problem"
+        row = one.row + 1 if one.row >= 0 else ""
+        writer.writerow([f"{verdict.kind}/{verdict.batch}", one.table, row, one.id, one.image, severity, one.reason])
+    return text.getvalue()
+
+
+def _named(who: str, reason: str) -> None:
+    if not who.strip() or not reason.strip():
+        raise ThreadlineError("a steward's decision needs a name and a reason", "give --who and --reason")
+
+
+def _ledger_row(places: Places, kind: Kind, batch: str) -> LedgerRow | None:
+    return next((row for row in read_ledger(places.data) if (row.kind, row.batch) == (kind, batch)), None)
+
+
+def _read(kind: Kind, root: Path) -> CatalogueBatch | StreetBatch:
+    """The batch at `root`; one without rows where it is not there."""
+    if kind == "catalogue":
+        return read_catalogue_batch(root) if (root / TABLES[kind][0]).is_file() else CatalogueBatch(root, ())
+    return read_street_batch(root) if (root / TABLES[kind][0]).is_file() else StreetBatch(root, (), ())
+
+
+def _pair_id(pair: Pair) -> str:
+    return f"{pair.photo_id} / {pair.article_id}"
+
+
+def _ids(batch: CatalogueBatch | StreetBatch) -> list[str]:
+    if isinstance(batch, CatalogueBatch):
+        return [one.article_id for one in batch.articles]
+    return [*(one.photo_id for one in batch.photos), *map(_pair_id, batch.pairs)]
+
+
+def _chosen(rows: CatalogueBatch | StreetBatch, ids: Collection[str]) -> CatalogueBatch | StreetBatch:
+    """The rows of `ids`, or all. Raises ThreadlineError when an id is not among them, or there are none."""
+    there = _ids(rows)
+    missing = [one for one in ids if one not in there]
+    if missing:
+        raise ThreadlineError(f"'{missing[0]}' is not set aside", f"these are: {', '.join(there[:20]) or 'none'}")
+    if not there:
+        raise ThreadlineError("no rows are set aside", "see: threadline batches list")
+    if not ids:
+        return rows
+    if isinstance(rows, CatalogueBatch):
+        return replace(rows, articles=tuple(one for one in rows.articles if one.article_id in ids))
+    pairs = tuple(one for one in rows.pairs if one.photo_id in ids or _pair_id(one) in ids)
+    return replace(rows, photos=tuple(one for one in rows.photos if one.photo_id in ids), pairs=pairs)
+
+
+def _copy(rows: CatalogueBatch | StreetBatch, into: Path) -> None:
+    """Write the rows and copies of their files into the directory `into`; a file that cannot be had is left out."""
+    if isinstance(rows, CatalogueBatch):
+        write_catalogue_batch(into, rows.articles)
+        paths = [image for one in rows.articles for image in one.images]
+    else:
+        write_street_batch(into, rows.photos, rows.pairs)
+        paths = [path for one in rows.photos for path in (one.image, one.mask) if path]
+    for path in paths:
+        try:
+            source = file_in(rows.root, path)
+        except UnreadableImage:
+            continue  # the verdict on the release says so
+        target = into / source.relative_to(rows.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _next_name(places: Places, kind: Kind, batch: str) -> str:
+    taken = {row.batch for row in read_ledger(places.data) if row.kind == kind}
+    number = 1
+    while f"{batch}-released-{number}" in taken:
+        number += 1
+    return f"{batch}-released-{number}"

@@ -1,0 +1,113 @@
+"""Erasing a picture on request: nothing of it is left where the project can reach, and it is said who saw it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.batches import read_catalogue_batch, read_street_batch
+from contracts.errors import ThreadlineError
+from contracts.files import sha256_of_file
+from contracts.model_package import PACKAGE_FILE, ModelPackage, Provenance, Sizes
+from orchestration import dvc_data, purging
+from orchestration.features import FeatureStore
+from orchestration.intake import accept
+from orchestration.purging import purge
+from orchestration.resources import Workspace
+from tests.orchestration.messy import deliver_messy_street, deliver_spring
+from training.pictures import PictureStore, Source
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An accepted catalogue and street, pushed to a remote, with records, features, a mask and a package of it."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    made = Workspace(tmp_path / "workspace")
+    made.root.mkdir()
+    dvc_data.init(made.root)
+    (made.root / "threadline.toml").write_text("[validation]\nquarantine_share = 0.9\n")
+    deliver_spring(made.places.delivered("catalogue", "spring"))
+    accept(made.places, "catalogue", "spring", "ann")
+    deliver_messy_street(made.places.delivered("street", "messy"))
+    accept(made.places, "street", "messy", "ann")
+    with dvc_data._repository(made.root) as repo, repo.config.edit("repo") as config:
+        config["remote"]["far"] = {"url": str(tmp_path / "far")}
+    dvc_data.push(made.root, "far")
+    article = made.places.accepted("catalogue", "spring") / "images" / "a7.jpg"
+    digest = sha256_of_file(article)
+    PictureStore(made.home.pictures, (32, 24)).take([Source(article, digest)])
+    FeatureStore(made.home.features("m" * 64, "float32")).add([digest, "other"], np.ones((2, 3), np.float32))
+    package = ModelPackage(
+        method="reid",
+        kind="features",
+        sizes=Sizes(),
+        dimension=3,
+        files={},
+        provenance=Provenance(data_version=dvc_data.data_version(made.root)),
+    )
+    path = made.home.package(package.digest) / PACKAGE_FILE
+    path.parent.mkdir(parents=True)
+    path.write_text(package.model_dump_json())
+    return made
+
+
+def files_with(root: Path, content: bytes) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and content in path.read_bytes()]
+
+
+def test_an_article_is_gone_from_everywhere(workspace: Workspace, tmp_path: Path) -> None:
+    picture = (workspace.places.accepted("catalogue", "spring") / "images" / "a7.jpg").read_bytes()
+    record = next(workspace.home.pictures.glob("*.records"))
+    assert len(files_with(tmp_path, picture)) == 3  # the data, DVC's cache, and the remote
+    assert np.any(np.fromfile(record, np.uint8))
+    done = purge(workspace, "a7", "ann", "the brand asked")
+    assert files_with(tmp_path, picture) == []
+    assert not np.any(np.fromfile(record, np.uint8))
+    assert FeatureStore(workspace.home.features("m" * 64, "float32")).missing([*done.sha256, "other"]) == [*done.sha256]
+    articles = read_catalogue_batch(workspace.places.accepted("catalogue", "spring")).articles
+    assert len(articles) == 59 and "a7" not in {one.article_id for one in articles}
+    assert "catalogue/spring/images/a7.jpg" not in dvc_data.manifest(workspace.root).files
+    assert len(dvc_data.manifest(workspace.root).files) > 60
+    assert [model.split()[0] for model in done.models] == ["reid"]
+    note = json.loads((workspace.places.home / "purged" / "a7.json").read_text())
+    assert (note["who"], note["reason"], note["done"]) == ("ann", "the brand asked", True)
+
+
+def test_a_photo_goes_with_its_mask_pairs_and_quarantine(workspace: Workspace) -> None:
+    purge(workspace, "p3", "ann", "the person asked")
+    purge(workspace, "fog", "ann", "the person asked")
+    street = read_street_batch(workspace.places.accepted("street", "messy"))
+    assert "p3" not in {one.photo_id for one in (*street.photos, *street.pairs)}
+    assert not (street.root / "images" / "p3.jpg").exists()
+    assert not (street.root / "masks" / "p3.png").exists()
+    aside = read_street_batch(workspace.places.set_aside("street", "messy"))
+    assert "fog" not in {one.photo_id for one in (*aside.photos, *aside.pairs)}
+    assert not (aside.root / "images" / "fog.jpg").exists()
+
+
+def test_a_purge_that_is_cut_short_is_finished_by_doing_it_again(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = (workspace.places.accepted("catalogue", "spring") / "images" / "a7.jpg").read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(purging.dvc_data, "erase", killed)
+        purge(workspace, "a7", "ann", "asked")
+    assert files_with(tmp_path, picture)
+    purge(workspace, "a7", "ann", "asked")
+    assert files_with(tmp_path, picture) == []
+    with pytest.raises(ThreadlineError, match="there is no photo or article 'a7'"):
+        purge(workspace, "a7", "ann", "asked")
+
+
+def test_what_cannot_be_reached_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    with dvc_data._repository(workspace.root) as repo, repo.config.edit("repo") as config:
+        config["remote"]["gone"] = {"url": "ssh://nowhere.invalid/data"}
+    done = purge(workspace, "a7", "ann", "asked")
+    assert [place for place in done.unreached if place.startswith("gone of DVC")]
