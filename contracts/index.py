@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.errors import ThreadlineError
 from contracts.files import digest_of
 
 _NAMESPACE = uuid.UUID("6e7b6a52-3c1f-5b0e-9a44-0d5a3f7c1b11")
@@ -26,7 +27,7 @@ class Points:
 
     `vectors` is (N, D) float32 with unit rows; `vector_digests` say what each vector was computed from (never its
     floats); `payloads` are JSON-able and hold "article_id", "name", "category", "assortments", "attributes", and
-    "url", "price", "in_stock" where known.
+    "url", "price", "in_stock" where known. "images" are the article's pictures, "image" the first of them.
     """
 
     article_ids: tuple[str, ...]
@@ -41,10 +42,28 @@ class Points:
 
 @dataclass(frozen=True)
 class ArticleFilter:
-    """Only articles of this category and this assortment; None does not filter."""
+    """Only articles that pass everything that is stated; None does not filter.
+
+    `attributes` names, by attribute, the values of which an article must have one. An article without a price passes
+    no price limit (both inclusive), one of unknown stock is not `in_stock`. Names of attributes have no double quote:
+    no backend can ask for one. Raises ValueError for such a name.
+    """
 
     category: str | None = None
     assortment: str | None = None
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    price_min: float | None = None
+    price_max: float | None = None
+    in_stock: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.attributes:
+            if not name or '"' in name:
+                raise ValueError(f"an attribute cannot be called {name!r}")
+
+
+class IndexUnavailable(ThreadlineError):  # noqa: N818 - read as a sentence
+    """The index cannot be reached, or does not answer in time; it may again later."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,10 @@ class Reconciled:
 
 
 class Collection(Protocol):
-    """An open collection. Reading only; safe to call from several threads."""
+    """An open collection. Reading only; safe to call from several threads.
+
+    Every method raises IndexUnavailable when the index does not answer.
+    """
 
     def search(self, vectors: NDArray[np.float32], k: int, where: ArticleFilter | None = None) -> list[list[Hit]]:
         """The `k` closest articles to each row of `vectors` (Q, D), closest first."""
@@ -84,6 +106,10 @@ class Collection(Protocol):
 
     def count(self) -> int:
         """How many articles the collection holds."""
+        ...
+
+    def categories(self) -> dict[str, int]:
+        """How many articles each category has, the largest first."""
         ...
 
     def close(self) -> None:

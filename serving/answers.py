@@ -6,17 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.index import Hit
+from serving.ordering import Reranking
+
+_ARTICLE = {
+    "article_id": "TRS-0421",
+    "name": "Wool trousers",
+    "category": "trousers",
+    "assortments": ["autumn"],
+    "attributes": {"colour": "navy", "length": "long"},
+    "image_url": "/v1/articles/TRS-0421/image",
+    "url": "https://shop.example/TRS-0421",
+    "price": 89.95,
+    "in_stock": True,
+}
+_FOUND = {**_ARTICLE, "score": 0.8123, "rerank_score": None}
+_RELEASE = {"release": "7", "collection": "articles-4be0a1/000012-9f2c41d0"}
+_TOOK = {"decode": 4.1, "segment": 9.8, "encode": 7.2, "search": 2.9}
+_SEEN = {"person_found": True, "person_share": 0.2871, "overlay": None}
 
 
-class ArticleFound(BaseModel):
-    """An article. `score` is the cosine similarity, higher is closer; `rerank_score` a logit, higher is closer."""
+def _example(value: Mapping[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [dict(value)]})
+
+
+class Article(BaseModel):
+    """An article of the shop."""
 
     article_id: str
-    score: float
-    rerank_score: float | None = None
     name: str
     category: str
     assortments: list[str]
@@ -27,29 +46,44 @@ class ArticleFound(BaseModel):
     in_stock: bool | None
 
 
-class Articles(BaseModel):
-    """Articles, closest first, and the release that found them: the package's version and its collection."""
+class ArticleFound(Article):
+    """An article that was found."""
+
+    score: float = Field(description="The cosine similarity: higher is closer.")
+    rerank_score: float | None = Field(None, description="The reranker's logit, where it ran: higher is closer.")
+
+
+class Answer(BaseModel):
+    """What every answer says: the release that gave it, by the version of its package and its collection."""
 
     release: str
     collection: str
+
+
+class Articles(Answer):
+    """Articles, best first. `took_ms` are the milliseconds of each stage."""
+
+    model_config = _example({**_RELEASE, "took_ms": {"search": 2.9}, "results": [_FOUND]})
+
     took_ms: dict[str, float]
     results: list[ArticleFound]
 
 
 class PhotoSeen(BaseModel):
-    """What was seen in a photo.
-
-    `person_found` and `person_share` (of the photo's pixels) are null where the release does not segment;
-    `segmented` is a `data:` URL of the picture that was searched with, where it was asked for.
-    """
+    """What was seen in a photo; null where the release does not segment."""
 
     person_found: bool | None
-    person_share: float | None
-    segmented: str | None = None
+    person_share: float | None = Field(description="The person's share of the photo's pixels.")
+    overlay: str | None = Field(
+        None,
+        description="Where it was asked for: a PNG as a `data:` URL, to lay over the photo; white where nobody is.",
+    )
 
 
 class SearchAnswer(Articles, PhotoSeen):
     """The articles that are closest to the outfit in a photo."""
+
+    model_config = _example({**_RELEASE, "took_ms": _TOOK, "results": [_FOUND], **_SEEN})
 
 
 class CategoryFound(BaseModel):
@@ -59,17 +93,50 @@ class CategoryFound(BaseModel):
     results: list[ArticleFound]
 
 
-class LookAnswer(PhotoSeen):
-    """The best articles of each category found in the outfit, best category first."""
+class LookAnswer(Answer, PhotoSeen):
+    """The best articles of each category, the category with the closest article first."""
 
-    release: str
-    collection: str
+    model_config = _example(
+        {
+            **_RELEASE,
+            "took_ms": _TOOK,
+            "categories": [{"category": "trousers", "results": [_FOUND]}],
+            **_SEEN,
+        }
+    )
+
     took_ms: dict[str, float]
     categories: list[CategoryFound]
 
 
+class ArticleAnswer(Answer):
+    """One article."""
+
+    model_config = _example({**_RELEASE, "article": _ARTICLE})
+
+    article: Article
+
+
 class ReleaseAnswer(BaseModel):
-    """The release that serves. `loaded_s` is Unix time."""
+    """The release that serves. `loaded_s` is Unix time; `categories` counts the articles of each."""
+
+    model_config = _example(
+        {
+            "version": "7",
+            "digest": "4be0a1c2",
+            "method": "fashion2shop",
+            "collection": _RELEASE["collection"],
+            "run_id": "0d6a3c1e",
+            "data_version": "9ae1b2",
+            "code_version": "51c0de",
+            "articles": 48210,
+            "categories": {"dress": 20110, "trousers": 28100},
+            "segments": True,
+            "rerankings": ["neural"],
+            "precision": "openvino-bfloat16",
+            "loaded_s": 1767225600.0,
+        }
+    )
 
     version: str
     digest: str
@@ -79,8 +146,9 @@ class ReleaseAnswer(BaseModel):
     data_version: str
     code_version: str
     articles: int
+    categories: dict[str, int]
     segments: bool
-    reranks: bool
+    rerankings: list[Reranking]
     precision: str
     loaded_s: float
 
@@ -88,18 +156,17 @@ class ReleaseAnswer(BaseModel):
 class Health(BaseModel):
     """Whether the service lives, or is ready; `problem` says what keeps a newer release from serving."""
 
+    model_config = _example({"status": "ready", "problem": None})
+
     status: str
     problem: str | None = None
 
 
-def article(hit: Hit, prefix: str, logits: Mapping[str, float] | None = None) -> ArticleFound:
-    """The body for `hit`; `prefix` is the path below which a proxy serves the application."""
-    payload: Mapping[str, Any] = hit.payload
-    address = f"{prefix}/v1/articles/{quote(hit.article_id, safe='')}/image"
-    return ArticleFound(
-        article_id=hit.article_id,
-        score=hit.score,
-        rerank_score=(logits or {}).get(hit.article_id),
+def article_of(article_id: str, payload: Mapping[str, Any], prefix: str) -> Article:
+    """The body for an article; `prefix` is the path below which a proxy serves the application."""
+    address = f"{prefix}/v1/articles/{quote(article_id, safe='')}/image"
+    return Article(
+        article_id=article_id,
         name=payload.get("name") or "",
         category=payload.get("category") or "",
         assortments=list(payload.get("assortments") or ()),
@@ -109,3 +176,9 @@ def article(hit: Hit, prefix: str, logits: Mapping[str, float] | None = None) ->
         price=payload.get("price"),
         in_stock=payload.get("in_stock"),
     )
+
+
+def found(hit: Hit, prefix: str, logits: Mapping[str, float] | None = None) -> ArticleFound:
+    """The body for a `hit`, with its logit where there is one."""
+    article = article_of(hit.article_id, hit.payload, prefix)
+    return ArticleFound(**vars(article), score=hit.score, rerank_score=(logits or {}).get(hit.article_id))

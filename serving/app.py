@@ -8,53 +8,63 @@ from pathlib import Path
 
 from anyio import to_thread
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from serving import problems
+from serving import problems, website
 from serving.answers import Health
 from serving.index import open_index
 from serving.inference import PackageSession
+from serving.keys import Keys, open_keys
 from serving.metrics import Metrics
-from serving.middleware import BodyLimit, Counted, SecurityHeaders
+from serving.middleware import BodyLimit, Counted, KeyCheck, SecurityHeaders
+from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
-from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower, ReleaseLoader
+from serving.release import CurrentRelease, ReleaseFollower, ReleaseLoader
 from serving.routes import router
-from serving.service import Service, ServiceDep, no_release
+from serving.service import Service, ServiceDep
 from serving.settings import Settings
 from serving.workers import Workers
 
-_PAGE = Path(__file__).parent / "page"
+_ABOUT = """Finds the articles of a shop in a photo. Every answer names the release that gave it.
+
+A refusal is a problem document (RFC 9457, `application/problem+json`): `type` is for programs, `detail` for people."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """An application that follows the registry of `settings` from its start to its end."""
+    """An application that follows the registry of `settings` from its start to its end.
+
+    Raises ThreadlineError when the service would be open to the network without API keys, or they cannot be read.
+    """
+    keys = open_keys(settings)
     service = _service(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.follower.start()
         yield
+        await to_thread.run_sync(service.workers.close)
         await to_thread.run_sync(service.follower.stop)
 
-    # The interactive documentation would load scripts from another host; the description itself is at /openapi.json.
-    app = FastAPI(title="Threadline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # FastAPI's own documentation would load scripts from another host; that of `serving.website` does not.
+    app = FastAPI(title="Threadline", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     problems.install(app)
-    app.add_middleware(BodyLimit, photo_bytes=settings.photo_bytes)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Counted, metrics=service.metrics)
+    _add_middleware(app, settings, service.metrics, keys)
     app.include_router(router)
+    app.include_router(website.router)
     _add_operations(app)
-    app.mount("/page", StaticFiles(directory=_PAGE), name="page")
+    app.mount("/page", StaticFiles(directory=website.PAGE), name="page")
     return app
 
 
 def _service(settings: Settings) -> Service:
     """Wire the parts together. Nothing is opened yet: the follower does that."""
     key = settings.qdrant_api_key
-    index = open_index(settings.home, settings.qdrant_url, key.get_secret_value() if key else None)
+    secret = key.get_secret_value() if key else None
+    index = open_index(settings.home, settings.qdrant_url, secret, settings.qdrant_timeout_s)
     registry = MlflowRegistry(settings.tracking_uri)
 
     def open_session(root: Path) -> PackageSession:
@@ -63,29 +73,42 @@ def _service(settings: Settings) -> Service:
     current, metrics = CurrentRelease(), Metrics()
     loader = ReleaseLoader(registry, index, settings.packages, settings.data, open_session)
     follower = ReleaseFollower(registry, loader, current, settings.poll_s, metrics.loaded)
-    return Service(settings, current, follower, Workers(settings.concurrent, settings.wait_s), metrics)
+    workers = Workers(settings.concurrent, settings.queue, settings.deadline_s)
+    metrics.watch(lambda: workers.taken, lambda: current.is_there)
+    queries = None
+    if settings.query_log != "off":
+        queries = QueryLog(settings.queries, vectors=settings.query_log == "vectors", days=settings.query_log_days)
+    return Service(settings, current, follower, workers, metrics, queries)
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:
+    """What stands around the routes; the last one added comes first."""
+    app.add_middleware(BodyLimit, photo_bytes=settings.photo_bytes, upload_s=settings.upload_s)
+    if keys is not None:
+        app.add_middleware(KeyCheck, keys=keys)
+    if settings.cors_origins:
+        allowed = ["Authorization", "Content-Type"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=allowed
+        )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Counted, metrics=metrics)
 
 
 def _add_operations(app: FastAPI) -> None:
-    """Add the page, the probes and the counters."""
-
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+    """Add the probes and the counters."""
 
     @app.get("/healthz", tags=["operation"])
     def alive() -> Health:
         """The process lives."""
         return Health(status="ok")
 
-    @app.get("/readyz", tags=["operation"], responses=problems.DOCUMENTED)
+    @app.get("/readyz", tags=["operation"], responses=problems.documented(s503="No release, or no index"))
     def ready(service: ServiceDep) -> Health:
-        """A release is loaded, and searches are answered."""
-        try:
-            with service.current.lease():
-                return Health(status="ready", problem=service.follower.problem)
-        except NoReleaseYet as error:
-            raise no_release(service.follower.problem) from error
+        """A release is loaded, its index answers, and searches are answered."""
+        with service.searcher() as searcher:
+            searcher.collection.count()
+            return Health(status="ready", problem=service.follower.problem)
 
     @app.get("/metrics", include_in_schema=False)
     def metrics(service: ServiceDep) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -37,6 +37,13 @@ class Metrics:
         self._nobody = Counter(
             "threadline_photos_without_person", "Photos in which nobody was found.", registry=self._registry
         )
+
+    def watch(self, busy: Callable[[], int], ready: Callable[[], bool]) -> None:
+        """Show how many computations run or wait, and whether searches are answered, whenever somebody looks."""
+        running = Gauge("threadline_searches_in_progress", "Searches that run or wait.", registry=self._registry)
+        running.set_function(busy)
+        loaded = Gauge("threadline_ready", "Whether a release is loaded.", registry=self._registry)
+        loaded.set_function(ready)
 
     def searched(self, took_ms: Mapping[str, float], person_found: bool | None) -> None:
         """Count a search: its stages, and whether a person was found (None: not looked for)."""

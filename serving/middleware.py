@@ -1,15 +1,18 @@
-"""What happens to every request: its body is limited, its answer gets security headers, and it is counted."""
+"""What happens to every request: its key and body are checked, its answer gets security headers, it is counted."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.photos import too_large
-from serving.problems import document
+from serving.problems import Problem, document
 
 _POLICY = "; ".join(
     (
@@ -28,17 +31,48 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=(), payment=()",
 }
 _FORM_OVERHEAD = 64_000
 """Bytes that a form may have beside the photo."""
 
 
-class BodyLimit:
-    """Refuses a body that is longer than a photo may be, before it is read or as soon as it gets too long."""
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_OPEN = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/samples")
+_OPEN_BELOW = ("/page/", "/samples/")
 
-    def __init__(self, app: ASGIApp, photo_bytes: int) -> None:
+
+class KeyCheck:
+    """Refuses requests without an API key, before their body is read: all but the page, its files and the probes."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path = scope.get("path", "")
+        if scope["type"] == "http" and path not in _OPEN and not path.startswith(_OPEN_BELOW):
+            scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not self._keys.knows(key.strip()):
+                detail = "send one of the service's API keys as `Authorization: Bearer KEY`"
+                refusal = Problem(HTTPStatus.UNAUTHORIZED, "no-key", detail, {"WWW-Authenticate": "Bearer"})
+                await document(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses a body that is longer than a photo may be, before it is read or as soon as it gets too long.
+
+    And one that has not arrived after `upload_s` seconds.
+    """
+
+    def __init__(self, app: ASGIApp, photo_bytes: int, upload_s: float) -> None:
         self._app = app
         self._photo_bytes = photo_bytes
+        self._upload_s = upload_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -50,14 +84,21 @@ class BodyLimit:
         if announced.isdecimal() and int(announced) > limit:
             await document(too_large(self._photo_bytes))(scope, receive, send)
             return
-        received = 0
+        received, complete, until_s = 0, False, time.monotonic() + self._upload_s
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete
+            if complete:  # what comes now is that the client has gone, and may take its time
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, until_s - time.monotonic()))
+            except TimeoutError as error:
+                detail = f"the photo did not arrive within {self._upload_s:g} s"
+                raise Problem(HTTPStatus.REQUEST_TIMEOUT, "slow-upload", detail) from error
             received += len(message.get("body", b""))
             if received > limit:
                 raise too_large(self._photo_bytes)
+            complete = not message.get("more_body", False)
             return message
 
         await self._app(scope, counted, send)
@@ -105,7 +146,8 @@ class Counted:
         try:
             await self._app(scope, receive, noting)
         finally:
-            # Unknown paths share one name: anybody could make up as many as they like.
+            # Unknown paths share one name, as unknown methods do: anybody could make up as many as they like.
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

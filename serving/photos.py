@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import UploadFile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, encode_jpeg, size_of
+from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, size_of
+from contracts.masks import Mask
 from serving.problems import Problem
 
 IMAGE_TYPES = {
@@ -21,8 +24,16 @@ IMAGE_TYPES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".bmp": "image/bmp",
+    ".avif": "image/avif",
 }
 """The files that are handed out as images, and what they are called."""
+
+
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_SCANS = 100
+"""Scans that a JPEG may have. A progressive one has about ten; one made to keep a reader busy has thousands."""
+
+_OVERLAY_PX = 480
 
 
 async def read_upload(upload: UploadFile, limit: int) -> bytes:
@@ -43,18 +54,31 @@ def decode_photo(data: bytes, limits: ImageLimits, at_least: Size) -> Picture:
 
     Raises Problem 413 for too many pixels, 415 for what is no picture, 422 for one that cannot be used.
     """
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in _HEIC_BRANDS:
+        detail = "HEIC photos cannot be read here; save it as JPEG, or set the camera to 'most compatible'"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-an-image", detail)
     try:
+        if brand in (b"avif", b"avis") and features.check("avif"):
+            return _decode_avif(data, limits)
+        if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _SCANS:
+            raise UnreadableImage(f"a JPEG of more than {_SCANS} scans")
         return decode(data, at_least=at_least, limits=limits)
     except UnreadableImage as error:
         raise _refusal(error, data, limits) from error
 
 
-def article_image(data: Path, payload: Mapping[str, Any]) -> Path | None:
-    """The image file of an article, whose payload names it relative to the directory `data`.
+def article_images(data: Path, payload: Mapping[str, Any]) -> list[Path]:
+    """The image files of an article that are there, whose payload names them relative to the directory `data`."""
+    named = payload.get("images") or [payload.get("image")]
+    return [path for name in named if (path := image_file(data, name)) is not None]
+
+
+def image_file(data: Path, named: object) -> Path | None:
+    """The image file `named` below the directory `data`.
 
     None when there is none, it is no image, or the path leaves `data` (also by a link).
     """
-    named = payload.get("image")
     if not isinstance(named, str) or not named or Path(named).suffix.lower() not in IMAGE_TYPES:
         return None
     root = data.resolve()
@@ -62,11 +86,33 @@ def article_image(data: Path, payload: Mapping[str, Any]) -> Path | None:
     return path if path.is_relative_to(root) and path.is_file() else None
 
 
-def data_url(picture: Picture, longest_px: int = 480) -> str:
-    """`picture` as a small JPEG in a `data:` URL, its longer side at most `longest_px`."""
-    step = max(1, -(-max(picture.shape[:2]) // longest_px))
-    encoded = base64.b64encode(encode_jpeg(picture[::step, ::step], quality=85)).decode("ascii")
-    return f"data:image/jpeg;base64,{encoded}"
+def overlay(mask: Mask) -> str:
+    """A PNG in a `data:` URL to lay over the photo of `mask` (H, W): white where nobody is, clear on the person.
+
+    As the photo in proportion, its longer side 480 px at most.
+    """
+    step = max(1, -(-max(mask.shape) // _OVERLAY_PX))
+    small = mask[::step, ::step]
+    white = np.full((*small.shape, 2), 255, dtype=np.uint8)
+    white[..., 1] = np.where(small, 0, 255)
+    buffer = io.BytesIO()
+    Image.fromarray(white, "LA").save(buffer, format="PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _decode_avif(data: bytes, limits: ImageLimits) -> Picture:
+    """An AVIF picture as `contracts.images.decode` gives others. Raises UnreadableImage."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("AVIF",)) as image:
+            if image.width * image.height > limits.pixels:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are too many")
+            if min(image.size) < limits.smallest_side_px or getattr(image, "is_animated", False):
+                raise UnreadableImage("an animation, or too small a picture")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a damaged file leads Pillow's readers into errors of any kind
+        raise UnreadableImage(f"not a whole AVIF picture ({error})") from error
 
 
 def _refusal(error: UnreadableImage, data: bytes, limits: ImageLimits) -> Problem:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from contracts.errors import ThreadlineError
+from contracts.index import IndexUnavailable
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -53,15 +54,23 @@ def install(app: FastAPI) -> None:
     """Let `app` answer every error with a problem document."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(IndexUnavailable, _unavailable)
     app.add_exception_handler(ThreadlineError, _threadline)
     app.add_exception_handler(Exception, _unexpected)
 
 
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "Refused", "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}},
-    "5XX": {"description": "Failed", "content": {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}},
+def documented(**statuses: str) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI description says of refusals: of `s404="…"` for example that it comes, and when."""
+    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema(), "example": _EXAMPLE}}
+    return {int(name[1:]): {"description": when, "content": content} for name, when in statuses.items()}
+
+
+_EXAMPLE = {
+    "type": "urn:threadline:problem:not-an-image",
+    "title": "Unsupported Media Type",
+    "status": 415,
+    "detail": "not a picture in a known format",
 }
-"""What the OpenAPI description says of refusals."""
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -85,6 +94,17 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
     return document(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail), errors)
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("%s %s: %s", request.method, request.url.path, error)
+    return document(index_unavailable())
+
+
+def index_unavailable() -> Problem:
+    """The refusal while the index does not answer."""
+    detail = "the index of articles does not answer; try again in a moment"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "index-unavailable", detail, {"Retry-After": "2"})
 
 
 async def _threadline(request: Request, error: Exception) -> JSONResponse:

@@ -88,6 +88,10 @@ class MlflowRegistry:
                 break
         return [_model_version(one) for one in sorted(found, key=lambda one: int(one.version), reverse=True)]
 
+    def experiment_of(self, run_id: str) -> str:
+        """The id of the experiment that a run belongs to."""
+        return str(self._client.get_run(run_id).info.experiment_id)
+
     def fetch(self, name: str, version: str, into: Path) -> Path:
         """The package of a version as the folder `<into>/<digest>`, verified; fetched once.
 

@@ -50,6 +50,11 @@ class CurrentRelease:
         finally:
             self._give_back(held)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything serves."""
+        return self._held is not None
+
     def swap(self, searcher: Searcher | None) -> None:
         """Let `searcher` answer from the next request on; None: nothing answers any more."""
         with self._lock:
@@ -105,7 +110,7 @@ class ReleaseLoader:
 
 
 class ReleaseFollower:
-    """Looks at the registry every `poll_s` seconds, in a thread of its own, and swaps in what should serve."""
+    """Looks at the registry every `poll_s` seconds and when woken, in its own thread; swaps in what should serve."""
 
     def __init__(
         self,
@@ -124,15 +129,21 @@ class ReleaseFollower:
         self._loaded = loaded
         self._serving: Release | None = None
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="release-follower", daemon=True)
 
     def start(self) -> None:
         """Begin to follow."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look now, without waiting for the next turn. Safe to call from a signal handler."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Stop following, and close what serves when its last request has ended."""
         self._stop.set()
+        self._wake.set()
         self._thread.join()
         self._current.swap(None)
 
@@ -164,5 +175,6 @@ class ReleaseFollower:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            self._wake.clear()
             self.look()
-            self._stop.wait(self._poll_s)
+            self._wake.wait(self._poll_s)

@@ -1,4 +1,4 @@
-"""The features of candidate articles for the reranker, computed from their images and kept."""
+"""The features of candidate articles for the reranker: pooled over all of their images, as at training, and kept."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from contracts.images import Picture, Size, UnreadableImage, read
 from contracts.index import Hit
-from serving.inference import PackageSession
-from serving.photos import article_image
+from serving.inference import PackageSession, pool
+from serving.photos import article_images
 
 Features = NDArray[np.float32]
 
@@ -29,11 +29,14 @@ class ArticleFeatures:
         self._lock = threading.Lock()
 
     def of(self, hits: Sequence[Hit]) -> dict[str, Features]:
-        """The features of those of `hits` whose image can be read, by article."""
-        paths = {hit.article_id: path for hit in hits if (path := article_image(self._data, hit.payload)) is not None}
-        found = self._recall(set(paths.values()))
-        found.update(self._compute(sorted(set(paths.values()) - found.keys())))
-        return {article_id: found[path] for article_id, path in paths.items() if path in found}
+        """The pooled features of those of `hits` of which any image can be read, by article."""
+        paths = {hit.article_id: article_images(self._data, hit.payload) for hit in hits}
+        wanted = {path for images in paths.values() for path in images}
+        found = self._recall(wanted)
+        found.update(self._compute(sorted(wanted - found.keys())))
+        read = {article_id: [found[path] for path in images if path in found] for article_id, images in paths.items()}
+        pooling = self._session.package.pooling
+        return {article_id: pool(np.stack(features), pooling) for article_id, features in read.items() if features}
 
     def _recall(self, paths: set[Path]) -> dict[Path, Features]:
         with self._lock:

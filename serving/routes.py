@@ -7,80 +7,119 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Security, UploadFile
+from fastapi.responses import FileResponse, Response
+from fastapi.security import HTTPBearer
 
 from contracts.images import Picture
 from contracts.index import ArticleFilter
-from serving import problems, search
-from serving.answers import Articles, CategoryFound, LookAnswer, PhotoSeen, ReleaseAnswer, SearchAnswer, article
-from serving.photos import IMAGE_TYPES, article_image, data_url, decode_photo, read_upload
-from serving.problems import Problem
-from serving.search import Found, Searcher
+from serving import search
+from serving.answers import (
+    ArticleAnswer,
+    Articles,
+    CategoryFound,
+    LookAnswer,
+    PhotoSeen,
+    ReleaseAnswer,
+    SearchAnswer,
+    article_of,
+    found,
+)
+from serving.filters import filter_of_form, filter_of_query
+from serving.ordering import Reranking
+from serving.photos import IMAGE_TYPES, decode_photo, image_file, overlay, read_upload
+from serving.problems import Problem, documented
+from serving.search import Searcher, Seen
 from serving.service import Service, ServiceDep
+from serving.stages import Stages
 
-router = APIRouter(prefix="/v1", responses=problems.DOCUMENTED)
+# The key is checked by a middleware, before the body is read; here it is only part of the description.
+_key = HTTPBearer(auto_error=False, description="Needed where the service is given API keys.")
+router = APIRouter(
+    prefix="/v1",
+    tags=["search"],
+    dependencies=[Security(_key)],
+    responses=documented(
+        s401="No API key, where one is needed", s422="A field is wrong", s503="No release, no index, or no time"
+    ),
+)
+_PHOTO = documented(
+    s400="Not a form",
+    s408="The photo did not arrive in time",
+    s413="Too many bytes or pixels",
+    s415="Not a picture in a known format",
+    s429="The line is full: see Retry-After",
+)
+_ARTICLE = documented(s404="No such article in the release")
 
-Answer = TypeVar("Answer", SearchAnswer, LookAnswer)
-Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, BMP, GIF or TIFF.")]
+Work = TypeVar("Work", SearchAnswer, LookAnswer)
+Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF.")]
 K = Annotated[int, Form(ge=1, le=200, description="How many articles.")]
-OneOf = Annotated[str | None, Form(max_length=200)]
-Flag = Annotated[bool, Form()]
+FormFilter = Annotated[ArticleFilter, Depends(filter_of_form)]
+QueryFilter = Annotated[ArticleFilter, Depends(filter_of_query)]
+ShowOverlay = Annotated[bool, Form(description="Add the overlay that shows what was segmented.")]
 
 
-@router.post("/search")
+@router.post("/search", response_model=SearchAnswer, responses=_PHOTO)
 async def search_photo(
     request: Request,
     service: ServiceDep,
     photo: Photo,
+    where: FormFilter,
     k: K = 10,
-    category: OneOf = None,
-    assortment: OneOf = None,
-    rerank: Flag = False,
-    segmented: Flag = False,
-) -> SearchAnswer:
-    """Find the articles of a photo. `segmented` adds a small picture of what was searched with."""
+    rerank: Annotated[Reranking, Form(description="See the release's `rerankings`.")] = "none",
+    diversity: Annotated[float, Form(ge=0, lt=1, description="0 is the plain order; more: less alike.")] = 0.0,
+    with_overlay: Annotated[ShowOverlay, Form(alias="overlay")] = False,
+) -> Response:
+    """Find the articles of a photo, best first."""
+    query = search.Query(k, where, rerank, diversity)
     prefix = request.scope.get("root_path", "")
-    query = search.Query(k, ArticleFilter(category or None, assortment or None), rerank)
 
-    def work(searcher: Searcher, picture: Picture) -> SearchAnswer:
-        if rerank and not searcher.reranks:
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-reranker", "the release that serves has no reranker")
-        found = searcher.search(picture, query)
+    def work(searcher: Searcher, picture: Picture, stages: Stages) -> SearchAnswer:
+        if rerank != "none" and rerank not in searcher.rerankings:
+            detail = f"the release that serves does not rerank so; it can: {', '.join(searcher.rerankings) or 'none'}"
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-reranker", detail)
+        seen = searcher.see(picture, stages)
+        answer = searcher.search(seen, query, stages)
+        if service.queries:
+            service.queries.note("search", searcher, seen, k, where, answer.hits, stages.took_ms)
         return SearchAnswer(
-            release=searcher.release.version,
-            collection=searcher.release.collection,
-            took_ms=found.took_ms,
-            results=[article(hit, prefix, found.logits) for hit in found.hits],
-            **_seen(found, segmented).model_dump(),
+            **_release(searcher),
+            took_ms=stages.took_ms,
+            results=[found(hit, prefix, answer.logits) for hit in answer.hits],
+            **_seen(seen, with_overlay).model_dump(),
         )
 
     return await _with_photo(service, photo, work)
 
 
-@router.post("/look")
+@router.post("/look", response_model=LookAnswer, responses=_PHOTO)
 async def look_at_photo(
     request: Request,
     service: ServiceDep,
     photo: Photo,
-    k: K = 5,
-    assortment: OneOf = None,
-    segmented: Flag = False,
-) -> LookAnswer:
-    """Find the `k` best articles of each category in a photo."""
+    where: FormFilter,
+    k: Annotated[int, Form(ge=1, le=50, description="How many articles of each category.")] = 5,
+    categories: Annotated[int, Form(ge=1, le=50, description="How many categories at most, best first.")] = 8,
+    with_overlay: Annotated[ShowOverlay, Form(alias="overlay")] = False,
+) -> Response:
+    """Find the `k` best articles of each category: each category is searched by itself."""
     prefix = request.scope.get("root_path", "")
 
-    def work(searcher: Searcher, picture: Picture) -> LookAnswer:
-        found, categories = searcher.look(picture, k, assortment or None)
+    def work(searcher: Searcher, picture: Picture, stages: Stages) -> LookAnswer:
+        seen = searcher.see(picture, stages)
+        best = searcher.look(seen, k, where, categories, stages)
+        hits = [hit for each in best.values() for hit in each]
+        if service.queries:
+            service.queries.note("look", searcher, seen, k, where, hits, stages.took_ms)
         return LookAnswer(
-            release=searcher.release.version,
-            collection=searcher.release.collection,
-            took_ms=found.took_ms,
+            **_release(searcher),
+            took_ms=stages.took_ms,
             categories=[
-                CategoryFound(category=name, results=[article(hit, prefix) for hit in hits])
-                for name, hits in categories.items()
+                CategoryFound(category=name, results=[found(hit, prefix) for hit in each])
+                for name, each in best.items()
             ],
-            **_seen(found, segmented).model_dump(),
+            **_seen(seen, with_overlay).model_dump(),
         )
 
     return await _with_photo(service, photo, work)
@@ -88,81 +127,119 @@ async def look_at_photo(
 
 @router.get("/release")
 def release(service: ServiceDep) -> ReleaseAnswer:
-    """Which release serves."""
+    """Which release serves, and what it has."""
     with service.searcher() as searcher:
         return ReleaseAnswer(
             **vars(searcher.release),
             articles=searcher.collection.count(),
+            categories=searcher.categories(),
             segments=searcher.session.package.segments,
-            reranks=searcher.reranks,
+            rerankings=searcher.rerankings,
             precision=searcher.session.precision,
             loaded_s=searcher.loaded_s,
         )
 
 
-@router.get("/articles/{article_id:path}/similar")
-def similar(
+@router.post("/release/refresh", status_code=HTTPStatus.ACCEPTED, responses=documented(s403="The service has no keys"))
+def refresh(service: ServiceDep) -> None:
+    """Look at the registry now instead of at the next turn. For holders of an API key only."""
+    if service.settings.api_keys is None:
+        detail = "only holders of an API key may ask for this, and the service has none; send it SIGHUP instead"
+        raise Problem(HTTPStatus.FORBIDDEN, "no-keys", detail)
+    service.follower.wake()
+
+
+@router.get("/articles/{article_id:path}/similar", responses=_ARTICLE | documented(s429="The line is full"))
+async def similar(
     request: Request,
     service: ServiceDep,
     article_id: str,
-    k: Annotated[int, Query(ge=1, le=200)] = 10,
-    category: Annotated[str | None, Query(max_length=200)] = None,
-    assortment: Annotated[str | None, Query(max_length=200)] = None,
+    where: QueryFilter,
+    k: Annotated[int, Query(ge=1, le=200, description="How many articles.")] = 10,
 ) -> Articles:
     """Find the articles that are closest to an article."""
     prefix = request.scope.get("root_path", "")
-    start = time.perf_counter()
-    with service.searcher() as searcher:
-        hits = searcher.similar(article_id, k, ArticleFilter(category or None, assortment or None))
+    stages = Stages(time.monotonic() + service.workers.deadline_s)
+
+    def work() -> Articles:
+        with service.searcher() as searcher, stages.stage("search"):
+            hits = searcher.similar(article_id, k, where)
         if hits is None:
             raise _unknown(article_id)
-        return Articles(
-            release=searcher.release.version,
-            collection=searcher.release.collection,
-            took_ms={"search": round((time.perf_counter() - start) * 1000, 2)},
-            results=[article(hit, prefix) for hit in hits],
-        )
+        results = [found(hit, prefix) for hit in hits]
+        return Articles(**_release(searcher), took_ms=stages.took_ms, results=results)
+
+    return await service.workers.run(work)
 
 
-@router.get("/articles/{article_id:path}/image", response_class=FileResponse)
+@router.get(
+    "/articles/{article_id:path}/image",
+    response_class=FileResponse,
+    responses={**_ARTICLE, 200: {"description": "The image", "content": {"image/*": {}}}},
+)
 def image(service: ServiceDep, article_id: str) -> FileResponse:
-    """The image of an article."""
+    """The first image of an article. The headers name the release, as the bodies of other answers do."""
     with service.searcher() as searcher:
         payload = searcher.collection.payloads([article_id]).get(article_id)
     if payload is None:
         raise _unknown(article_id)
-    path = article_image(service.settings.data, payload)
+    path = image_file(service.settings.data, payload.get("image"))
     if path is None:
         raise Problem(HTTPStatus.NOT_FOUND, "no-image", f"the article '{article_id}' has no image here")
-    return FileResponse(
-        path, media_type=IMAGE_TYPES[path.suffix.lower()], headers={"Cache-Control": "public, max-age=300"}
+    shared = "public" if service.settings.api_keys is None else "private"
+    headers = {
+        "Cache-Control": f"{shared}, max-age=300",
+        "Threadline-Release": searcher.release.version,
+        "Threadline-Collection": searcher.release.collection,
+    }
+    return FileResponse(path, media_type=IMAGE_TYPES[path.suffix.lower()], headers=headers)
+
+
+@router.get("/articles/{article_id:path}", responses=_ARTICLE)
+def article(request: Request, service: ServiceDep, article_id: str) -> ArticleAnswer:
+    """One article."""
+    with service.searcher() as searcher:
+        payload = searcher.collection.payloads([article_id]).get(article_id)
+    if payload is None:
+        raise _unknown(article_id)
+    return ArticleAnswer(
+        **_release(searcher), article=article_of(article_id, payload, request.scope.get("root_path", ""))
     )
 
 
-async def _with_photo(service: Service, photo: UploadFile, work: Callable[[Searcher, Picture], Answer]) -> Answer:
+async def _with_photo(
+    service: Service, photo: UploadFile, work: Callable[[Searcher, Picture, Stages], Work]
+) -> Response:
     """What `work` makes of the uploaded photo with the searcher of now, away from the event loop."""
     limits = service.settings.photo_limits
     data = await read_upload(photo, limits.bytes)
+    stages = Stages(time.monotonic() + service.workers.deadline_s)
 
-    def computed() -> Answer:
+    def computed() -> bytes:
         with service.searcher() as searcher:
-            start = time.perf_counter()
-            picture = decode_photo(data, limits, searcher.photo_size())
-            decoded_ms = round((time.perf_counter() - start) * 1000, 2)
-            answer = work(searcher, picture)
-        answer.took_ms = {"decode": decoded_ms, **answer.took_ms}
-        service.metrics.searched(answer.took_ms, answer.person_found)
-        return answer
+            with stages.stage("decode"):
+                picture = decode_photo(data, limits, searcher.photo_size())
+            answer = work(searcher, picture, stages)
+        with stages.stage("serialise"):
+            body = answer.model_dump_json().encode()
+        service.metrics.searched(stages.took_ms, answer.person_found)
+        return body
 
-    return await service.workers.run(computed)
+    return Response(await service.workers.run(computed), media_type="application/json")
 
 
-def _seen(found: Found, with_picture: bool) -> PhotoSeen:
-    mask = found.mask
+def _release(searcher: Searcher) -> dict[str, str]:
+    return {"release": searcher.release.version, "collection": searcher.release.collection}
+
+
+def _seen(seen: Seen, with_overlay: bool) -> PhotoSeen:
+    mask = seen.mask
+    if mask is None:
+        return PhotoSeen(person_found=None, person_share=None)
     return PhotoSeen(
-        person_found=None if mask is None else bool(mask.any()),
-        person_share=None if mask is None else round(float(mask.mean()), 4),
-        segmented=data_url(found.seen) if with_picture else None,
+        person_found=bool(mask.any()),
+        person_share=round(float(mask.mean()), 4),
+        overlay=overlay(mask) if with_overlay and mask.any() else None,
     )
 
 

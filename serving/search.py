@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,33 +14,48 @@ from contracts.index import ArticleFilter, Collection, Hit
 from contracts.masks import Mask, segmented
 from contracts.registry import Release
 from serving.inference import PackageSession
+from serving.ordering import Reranking, diverse, k_reciprocal
 from serving.rerank import ArticleFeatures
+from serving.stages import Stages
 
-_LOOK_DEPTH = 200
-_RERANK_DEPTH = 50
+K_RECIPROCAL_GAIN = "k_reciprocal_gain"
+"""The package's metric that says whether k-reciprocal re-ranking helps it: what it adds to the validation mAP."""
+
+_DEPTH = {"none": 0, "neural": 50, "k-reciprocal": 100}
+"""How many of the closest articles are ranked again."""
+
+_DIVERSE_DEPTH = 4
+"""From how many times `k` articles the diverse ones are chosen."""
+
+_CATEGORIES_FOR_S = 30.0
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked for beside the photo: `k` articles, which ones, and whether the best are ranked again."""
+    """What is asked for beside the photo: `k` articles, which ones, how ranked, and how different from one another.
+
+    `diversity` in [0, 1): 0 is the plain order, more makes the articles differ more.
+    """
 
     k: int = 10
     where: ArticleFilter = field(default_factory=ArticleFilter)
-    rerank: bool = False
+    rerank: Reranking = "none"
+    diversity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo as it was searched with: its unit `vector` (D,), and the person's mask, None where not segmented."""
+
+    vector: NDArray[np.float32]
+    mask: Mask | None
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in a photo, closest first.
-
-    `mask` is the person, None where the package does not segment; `seen` is the picture that was encoded;
-    `took_ms` are the milliseconds of each stage; `logits` the reranker's, by article, where it ran.
-    """
+    """Articles, best first, and the reranker's `logits` by article where it ran."""
 
     hits: list[Hit]
-    mask: Mask | None
-    seen: Picture
-    took_ms: dict[str, float]
     logits: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,11 +70,14 @@ class Searcher:
         self.collection = collection
         self.loaded_s = time.time()
         self._features = features
+        self._categories: tuple[float, dict[str, int]] | None = None
 
     @property
-    def reranks(self) -> bool:
-        """Whether the package can rank the best candidates again."""
-        return "reranker" in self.session.package.files
+    def rerankings(self) -> list[Reranking]:
+        """How the package can rank the best candidates again, beside not at all."""
+        package = self.session.package
+        found: list[Reranking] = ["neural"] if "reranker" in package.files else []
+        return [*found, "k-reciprocal"] if package.metrics.get(K_RECIPROCAL_GAIN, 0.0) > 0 else found
 
     def photo_size(self) -> Size:
         """The (height, width) that a photo should have at least: what the network takes.
@@ -73,30 +90,39 @@ class Searcher:
             return sizes.photo
         return 2 * max(sizes.photo[0], sizes.segmenter[0]), 2 * max(sizes.photo[1], sizes.segmenter[1])
 
-    def search(self, picture: Picture, query: Query) -> Found:
-        """The articles closest to the outfit in `picture` (H, W, 3)."""
-        took_ms: dict[str, float] = {}
-        mask, seen, vector = self._encode(picture, took_ms)
-        with _timed(took_ms, "search"):
-            depth = max(query.k, _RERANK_DEPTH) if query.rerank else query.k
-            hits = self.collection.search(vector[None], depth, query.where)[0]
-        if not query.rerank:
-            return Found(hits, mask, seen, took_ms)
-        with _timed(took_ms, "rerank"):
-            logits = self._logits(vector, hits)
-        # Sorting is stable: articles whose image is missing follow the others in their old order.
-        hits = sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf))
-        return Found(hits[: query.k], mask, seen, took_ms, logits)
+    def see(self, picture: Picture, stages: Stages) -> Seen:
+        """Segment and encode a photo (H, W, 3)."""
+        mask, person = None, picture
+        if self.session.package.segments:
+            with stages.stage("segment"):
+                mask = self.session.segment([picture])[0]
+                person = segmented(picture, mask)
+        with stages.stage("encode"):
+            return Seen(self.session.encode_photos([person])[0], mask)
 
-    def look(self, picture: Picture, k: int, assortment: str | None = None) -> tuple[Found, dict[str, list[Hit]]]:
-        """The `k` best articles of each category among the articles closest to the outfit, best category first."""
-        found = self.search(picture, Query(_LOOK_DEPTH, ArticleFilter(assortment=assortment)))
-        categories: dict[str, list[Hit]] = {}
-        for hit in found.hits:
-            members = categories.setdefault(str(hit.payload.get("category", "")), [])
-            if len(members) < k:
-                members.append(hit)
-        return found, categories
+    def search(self, seen: Seen, query: Query, stages: Stages) -> Found:
+        """The articles closest to the outfit in a photo."""
+        depth = max(query.k, _DEPTH[query.rerank], _DIVERSE_DEPTH * query.k if query.diversity else 0)
+        with stages.stage("search"):
+            found = Found(self.collection.search(seen.vector[None], depth, query.where)[0])
+        if query.rerank != "none":
+            with stages.stage("rerank"):
+                found = self._reranked(seen.vector, found.hits, query.rerank)
+        if query.diversity:
+            with stages.stage("diversify"):
+                found = replace(found, hits=self._diverse(found, query))
+        return replace(found, hits=found.hits[: query.k])
+
+    def look(self, seen: Seen, k: int, where: ArticleFilter, most: int, stages: Stages) -> dict[str, list[Hit]]:
+        """The `k` best articles of each category, of the `most` categories whose best article is closest."""
+        with stages.stage("search"):
+            wanted = list(self.categories()) if where.category is None else [where.category]
+            found = {}
+            for category in wanted:
+                narrowed = replace(where, category=category)
+                found[category] = self.collection.search(seen.vector[None], k, narrowed)[0]
+        best_first = sorted((each for each in found.items() if each[1]), key=lambda each: -each[1][0].score)
+        return dict(best_first[:most])
 
     def similar(self, article_id: str, k: int, where: ArticleFilter) -> list[Hit] | None:
         """The `k` articles closest to an article, without itself; None when it is not in the collection."""
@@ -106,36 +132,54 @@ class Searcher:
         hits = self.collection.search(vector[None], k + 1, where)[0]
         return [hit for hit in hits if hit.article_id != article_id][:k]
 
+    def categories(self) -> dict[str, int]:
+        """How many articles each category has, the largest first; as of the last half minute."""
+        now, kept = time.monotonic(), self._categories
+        if kept is None or now - kept[0] > _CATEGORIES_FOR_S:
+            kept = self._categories = now, self.collection.categories()
+        return kept[1]
+
     def warm(self) -> None:
         """Answer once, so that the first request does not wait; raises what a request would."""
         height, width = self.photo_size()
         blank = np.full((height, width, 3), WHITE, dtype=np.uint8)
-        self.search(blank, Query(1))
+        stages = Stages()
+        self.search(self.see(blank, stages), Query(1), stages)
+        self.categories()
 
     def close(self) -> None:
         """Give the collection back."""
         self.collection.close()
 
-    def _encode(self, picture: Picture, took_ms: dict[str, float]) -> tuple[Mask | None, Picture, NDArray[np.float32]]:
-        mask, seen = None, picture
-        if self.session.package.segments:
-            with _timed(took_ms, "segment"):
-                mask = self.session.segment([picture])[0]
-                seen = segmented(picture, mask)
-        with _timed(took_ms, "encode"):
-            return mask, seen, self.session.encode_photos([seen])[0]
+    def _reranked(self, vector: NDArray[np.float32], hits: list[Hit], rerank: Reranking) -> Found:
+        """`hits` in the order of the reranker; those of which it knows nothing follow in their old order."""
+        if rerank == "neural":
+            logits = self._logits(vector, hits)
+            return Found(sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf)), logits)
+        known, vectors = self._vectors(hits)
+        order = k_reciprocal(vector, vectors) if known else []
+        ids = {hit.article_id for hit in known}
+        return Found([known[row] for row in order] + [hit for hit in hits if hit.article_id not in ids])
+
+    def _diverse(self, found: Found, query: Query) -> list[Hit]:
+        known, vectors = self._vectors(found.hits)
+        if not known:
+            return found.hits
+        # An order by something else than the cosine counts as its cosines would, had they come in that order.
+        relevance = np.sort(np.array([hit.score for hit in known], dtype=np.float32))[::-1]
+        return [known[row] for row in diverse(relevance, vectors, query.k, query.diversity)]
+
+    def _vectors(self, hits: Sequence[Hit]) -> tuple[list[Hit], NDArray[np.float32]]:
+        """Those of `hits` that are still in the collection, in their order, and their (N, D) unit vectors."""
+        vectors = self.collection.vectors([hit.article_id for hit in hits])
+        known = [hit for hit in hits if hit.article_id in vectors]
+        none = np.zeros((0, self.session.package.dimension), dtype=np.float32)
+        return known, np.stack([vectors[hit.article_id] for hit in known]) if known else none
 
     def _logits(self, vector: NDArray[np.float32], hits: Sequence[Hit]) -> dict[str, float]:
-        """The reranker's logits by article; without those whose image is missing."""
+        """The reranker's logits by article; without those whose images are missing."""
         features = self._features.of(hits)
         if not features:
             return {}
         logits = self.session.rerank(vector, np.stack(list(features.values())))
         return {article_id: float(logit) for article_id, logit in zip(features, logits, strict=True)}
-
-
-@contextmanager
-def _timed(took_ms: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    took_ms[stage] = round((time.perf_counter() - start) * 1000, 2)

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from serving.metrics import Metrics
 from serving.problems import Problem
+from serving.query_log import QueryLog
 from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
 from serving.search import Searcher
 from serving.settings import Settings
@@ -27,6 +28,7 @@ class Service:
     follower: ReleaseFollower
     workers: Workers
     metrics: Metrics
+    queries: QueryLog | None
 
     @contextmanager
     def searcher(self) -> Iterator[Searcher]:

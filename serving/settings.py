@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.images import ImageLimits
+from serving.runtimes import Runtime
 
 
 class Settings(BaseSettings):
@@ -25,23 +26,45 @@ class Settings(BaseSettings):
     qdrant_url: str | None = Field(default=None, validation_alias="QDRANT_URL")
     """A Qdrant server; unset: the embedded index in the home."""
     qdrant_api_key: SecretStr | None = Field(default=None, validation_alias="QDRANT_API_KEY")
+    qdrant_timeout_s: PositiveInt = 5
+    """How long the server may take to answer before a search is refused."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    api_keys: Path | None = None
+    """The file of the API keys (see `serving.keys`); unset: none is asked for, which only loopback may do."""
+    open_to_all: bool = False
+    """Answer everybody who reaches the service, on any address: for one behind a proxy that asks who it is."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins, as a JSON list, whose pages a browser lets call the API; none: pages of other sites cannot."""
+
     poll_s: PositiveFloat = 2.0
     """How often the registry is asked for the release that should serve."""
 
     threads: PositiveInt | None = None
     """Threads of one inference; unset: as many as there are cores."""
-    runtime: Literal["openvino", "onnxruntime"] | None = None
-    """What runs the networks; unset: the faster of those installed."""
+    runtime: Runtime | None = None
+    """What runs the networks; unset: the fastest that agrees with float32."""
     concurrent: PositiveInt = 2
     """How many requests compute at once; others wait."""
-    wait_s: PositiveFloat = 10.0
-    """How long a request waits for its turn before it is refused."""
+    queue: NonNegativeInt = 32
+    """How many requests may wait; further ones are refused at once."""
+    deadline_s: PositiveFloat = 10.0
+    """How long a request may wait and compute before it is refused."""
+    stop_s: PositiveInt = 30
+    """How long requests that were begun may take once the service is told to stop."""
 
     photo_bytes: PositiveInt = 20_000_000
     photo_pixels: PositiveInt = 50_000_000
+    upload_s: PositiveFloat = 30.0
+    """How long an upload may take."""
+
+    samples: Path = Path(__file__).parent / "page" / "samples"
+    """Photos that the page offers to try."""
+    query_log: Literal["off", "counts", "vectors"] = "counts"
+    """What is kept of a search, in `queries/` of the home: nothing, figures, or those and the photo's vector."""
+    query_log_days: PositiveInt = 90
+    """How long it is kept."""
 
     @property
     def tracking_uri(self) -> str:
@@ -52,6 +75,11 @@ class Settings(BaseSettings):
     def packages(self) -> Path:
         """Where fetched packages are kept."""
         return self.home / "packages"
+
+    @property
+    def queries(self) -> Path:
+        """Where the query log lies."""
+        return self.home / "queries"
 
     @property
     def photo_limits(self) -> ImageLimits:

@@ -1,35 +1,60 @@
-"""Computation away from the event loop: so many at once, and the others wait, but not for ever."""
+"""Computation away from the event loop: so many at once, so many waiting in line, and each answered in time."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TypeVar
 
-import anyio
-from anyio import to_thread
-
 from serving.problems import Problem
+from serving.stages import DeadlinePassed
 
 T = TypeVar("T")
 
 
 class Workers:
-    """Runs at most `concurrent` computations at once."""
+    """Runs at most `concurrent` computations at once, first come, first served, while at most `queue` wait."""
 
-    def __init__(self, concurrent: int, wait_s: float) -> None:
-        self._slots = anyio.Semaphore(concurrent)
-        self._wait_s = wait_s
+    def __init__(self, concurrent: int, queue: int, deadline_s: float) -> None:
+        """A computation that is not done `deadline_s` after it was asked for is given up."""
+        self.deadline_s = deadline_s
+        self._places = concurrent + queue
+        self._taken = 0
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(concurrent, thread_name_prefix="search")
+
+    @property
+    def taken(self) -> int:
+        """How many computations run or wait."""
+        return self._taken
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns, from a thread. Raises Problem 503 when no slot is free within `wait_s`."""
+        """What `work` returns, from a thread. Raises Problem 429 when the line is full, 503 past the deadline."""
+        future = self._submit(work)
         try:
-            with anyio.fail_after(self._wait_s):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            detail = "too many searches at once; try again in a moment"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail, {"Retry-After": "1"}) from error
-        try:
-            return await to_thread.run_sync(work)
-        finally:
-            self._slots.release()
+            return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline_s)
+        except (TimeoutError, DeadlinePassed) as error:
+            # What has not begun is taken out of the line; what runs keeps its thread until it ends by itself.
+            detail = f"this was not done within {self.deadline_s:g} s; try again in a moment"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "deadline", detail, {"Retry-After": "2"}) from error
+
+    def close(self) -> None:
+        """Finish what was begun, and take nothing more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        with self._lock:
+            if self._taken >= self._places:
+                detail = "too many searches at once; try again in a moment"
+                raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", detail, {"Retry-After": "1"})
+            self._taken += 1
+        future = self._threads.submit(work)
+        future.add_done_callback(self._left)
+        return future
+
+    def _left(self, _: Future[T]) -> None:
+        with self._lock:
+            self._taken -= 1

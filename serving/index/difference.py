@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.errors import ThreadlineError
 from contracts.files import digest_of
-from contracts.index import ArticleFilter, Collection, Points
+from contracts.index import Collection, Points
 
 Digests = tuple[str, str]
 """(vector digest, payload digest)"""
@@ -91,14 +91,6 @@ def check_collection(reference: str, collection: Collection, points: Points) -> 
     found = sum(bool(hits) and hits[0].score >= 1 - _SAME_VECTOR for hits in firsts)
     if found < FOUND_SHARE * len(rows):
         raise ThreadlineError(f"{reference} finds only {found} of {len(rows)} articles by their own vectors", remedy)
-
-
-def conditions(where: ArticleFilter | None) -> list[tuple[str, str]]:
-    """The (payload field, value) pairs that an article must have to pass `where`."""
-    if where is None:
-        return []
-    pairs = (("category", where.category), ("assortments", where.assortment))
-    return [(name, value) for name, value in pairs if value is not None]
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

@@ -12,16 +12,22 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from contracts.errors import ThreadlineError
+from contracts.files import digest_of
 from contracts.index import ArticleFilter, Collection, Hit, Points, Reconciled, point_id
-from serving.index.difference import Difference, check_collection, check_points, chunks, conditions, difference
+from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditions, keyword_fields
+from serving.index.difference import Difference, check_collection, check_points, chunks, difference
 from serving.index.generations import Generation, Generations, copy_tree, write_sidecar
 
 PLAIN_UP_TO = 100_000
 """Points up to which every vector is compared: exact, and quicker to build than a graph by far."""
 
+_TRUE = "_true"
+"""Where a stored payload names its fields that are true: the engine's Python interface cannot match a truth value."""
+
 _WRITE = 2_000
 _READ = 1_000
 _QUERIES = 64
+_CATEGORIES = 10_000
 _EF = 192
 """Candidates that a search in the graph keeps: more find more of the true neighbours, and take longer."""
 
@@ -29,8 +35,10 @@ _EF = 192
 class EdgeIndex:
     """Collections below `root`. One builder at a time a collection; readers never wait and never disturb."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, quantised: bool = False) -> None:
+        """`quantised` lets new collections search in 8-bit vectors first, and compare the best in full."""
         self._generations = Generations(root)
+        self._quantised = quantised
 
     def reconcile(self, name: str, points: Points) -> Reconciled:
         """Publish a generation of the collection `name` that holds exactly `points`, unless the newest one does.
@@ -39,7 +47,7 @@ class EdgeIndex:
         result does not hold exactly the wanted points; nothing is published then.
         """
         check_points(points)
-        digests = points.payload_digests()
+        digests = tuple(digest_of(_stored(payload)) for payload in points.payloads)
         with self._generations.building(name):
             latest = self._generations.latest(name)
             fits = latest is not None and latest.dimension() == points.vectors.shape[1]
@@ -48,7 +56,7 @@ class EdgeIndex:
             if latest and fits and not change:
                 return Reconciled(latest.reference, len(points.article_ids), 0, 0, 0)
             with self._generations.draft(name, latest) as (directory, reference):
-                _build(directory / "shard", latest if fits else None, points, change)
+                _build(directory / "shard", latest if fits else None, points, change, self._quantised)
                 _check(directory / "shard", reference, points)
                 write_sidecar(directory, points, digests)
         counts = len(change.vectors), len(change.payloads), len(change.deleted)
@@ -102,11 +110,16 @@ class EdgeCollection:
 
     def payloads(self, article_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The payloads of those of `article_ids` that are there."""
-        return {key: dict(record.payload or {}) for key, record in self._records(article_ids).items()}
+        return {key: _public(record.payload) for key, record in self._records(article_ids).items()}
 
     def count(self) -> int:
         """How many articles the collection holds."""
         return self._shard.count(edge.CountRequest(exact=True))
+
+    def categories(self) -> dict[str, int]:
+        """How many articles each category has, the largest first."""
+        answer = self._shard.facet(edge.FacetRequest("category", limit=_CATEGORIES, exact=True))
+        return {str(hit.value): hit.count for hit in sorted(answer.hits, key=lambda hit: (-hit.count, str(hit.value)))}
 
     def close(self) -> None:
         """Close the shard and remove the private copy; a second call does nothing."""
@@ -124,21 +137,22 @@ class EdgeCollection:
         return {points[str(record.id)]: record for record in records}
 
 
-def _build(path: Path, previous: Generation | None, points: Points, change: Difference) -> None:
+def _build(path: Path, previous: Generation | None, points: Points, change: Difference, quantised: bool) -> None:
     """Make the shard at `path`: a copy of `previous` with `change` applied, or an empty one filled with `points`."""
     if previous is None:
-        shard = _create(path, points.vectors.shape[1])
+        shard = _create(path, points.vectors.shape[1], quantised)
     else:
         copy_tree(previous.shard, path)
         shard = edge.EdgeShard.load(str(path))
     try:
+        _index_fields(shard, points)
         if previous is not None and change.deleted:
             shard.update(edge.UpdateOperation.delete_points([point_id(key) for key in change.deleted]))
         for rows in chunks(len(change.vectors), _WRITE):
             shard.update(edge.UpdateOperation.upsert_points([_point(points, row) for row in change.vectors[rows]]))
         for row in change.payloads:
             wanted = [point_id(points.article_ids[row])]
-            shard.update(edge.UpdateOperation.overwrite_payload(list(wanted), points.payloads[row]))
+            shard.update(edge.UpdateOperation.overwrite_payload(list(wanted), _stored(points.payloads[row])))
         shard.flush()
         shard.optimize()
         shard.flush()
@@ -146,18 +160,24 @@ def _build(path: Path, previous: Generation | None, points: Points, change: Diff
         shard.close()
 
 
-def _create(path: Path, dimension: int) -> edge.EdgeShard:
+def _create(path: Path, dimension: int, quantised: bool) -> edge.EdgeShard:
     path.mkdir()
+    eight_bits = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
     config = edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(size=max(1, dimension), distance=edge.Distance.Cosine),
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=PLAIN_UP_TO * dimension * 4 // 1024),
+        quantization_config=eight_bits if quantised else None,
         wal_enabled=False,  # a generation is published whole or not at all
     )
-    shard = edge.EdgeShard.create(str(path), config)
-    for name in ("category", "assortments"):
+    return edge.EdgeShard.create(str(path), config)
+
+
+def _index_fields(shard: edge.EdgeShard, points: Points) -> None:
+    """Index the payload fields that are filtered by; one that is indexed already stays so."""
+    for name in (*keyword_fields(points.payloads), _TRUE):
         shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
-    return shard
+    shard.update(edge.UpdateOperation.create_field_index("price", edge.PayloadSchemaType.Float))
 
 
 def _check(path: Path, reference: str, points: Points) -> None:
@@ -169,20 +189,37 @@ def _check(path: Path, reference: str, points: Points) -> None:
 
 
 def _point(points: Points, row: int) -> edge.Point:
-    return edge.Point(point_id(points.article_ids[row]), points.vectors[row].tolist(), points.payloads[row])
+    return edge.Point(point_id(points.article_ids[row]), points.vectors[row].tolist(), _stored(points.payloads[row]))
 
 
 def _query(vector: list[float], k: int, narrowed: edge.Filter | None) -> edge.QueryRequest:
-    params = edge.SearchParams(hnsw_ef=max(_EF, 2 * k))
+    rescored = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)  # without effect on full vectors
+    params = edge.SearchParams(hnsw_ef=max(_EF, 2 * k), quantization=rescored)
     nearest = edge.Query.Nearest(vector)
     return edge.QueryRequest(limit=k, query=nearest, filter=narrowed, with_payload=True, params=params)
 
 
 def _filter(where: ArticleFilter | None) -> edge.Filter | None:
-    must: list[edge.ConditionType] = [
-        edge.FieldCondition(name, match=edge.MatchValue(value)) for name, value in conditions(where)
-    ]
+    must: list[edge.ConditionType] = [_condition(each) for each in conditions(where)]
     return edge.Filter(must=must) if must else None
+
+
+def _condition(wanted: Condition) -> edge.FieldCondition:
+    match wanted:
+        case OneOf(name, values):
+            return edge.FieldCondition(name, match=edge.MatchAny(list(values)))
+        case Between(name, low, high):
+            return edge.FieldCondition(name, range=edge.RangeFloat(gte=low, lte=high))
+        case IsTrue(name):
+            return edge.FieldCondition(_TRUE, match=edge.MatchValue(name))
+
+
+def _stored(payload: dict[str, Any]) -> dict[str, Any]:
+    return payload | {_TRUE: sorted(name for name, value in payload.items() if value is True)}
+
+
+def _public(payload: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (payload or {}).items() if name != _TRUE}
 
 
 def _hits(scored: list[edge.ScoredPoint]) -> list[Hit]:
@@ -190,5 +227,5 @@ def _hits(scored: list[edge.ScoredPoint]) -> list[Hit]:
     for point in scored:
         if point.payload is None:
             raise ThreadlineError(f"the point {point.id} has no payload", "drop the collection and build it again")
-        hits.append(Hit(point.payload["article_id"], point.score, point.payload))
+        hits.append(Hit(point.payload["article_id"], point.score, _public(point.payload)))
     return hits

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from contracts.errors import ThreadlineError
-from contracts.index import ArticleFilter, Collection, Hit, Points, Reconciled, point_id
-from serving.index.difference import Difference, Digests, check_collection, check_points, chunks, conditions, difference
+from contracts.index import ArticleFilter, Collection, Hit, IndexUnavailable, Points, Reconciled, point_id
+from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditions, keyword_fields
+from serving.index.difference import Difference, Digests, check_collection, check_points, chunks, difference
 
 _VECTOR_DIGEST = "_vector_digest"
 _PAYLOAD_DIGEST = "_payload_digest"
@@ -21,6 +25,7 @@ _WRITE = 500
 _READ = 1_000
 _SCROLL = 5_000
 _QUERIES = 64
+_CATEGORIES = 10_000
 
 
 class ServerIndex:
@@ -36,6 +41,7 @@ class ServerIndex:
         """
         check_points(points)
         self._create_or_check(name, points.vectors.shape[1])
+        self._index_fields(name, points)
         digests = points.payload_digests()
         change = difference(points, digests, self._present(name))
         self._apply(name, points, digests, change)
@@ -45,7 +51,9 @@ class ServerIndex:
 
     def open(self, reference: str) -> Collection:
         """The collection `reference`. Raises ThreadlineError when the server has none of that name."""
-        if not self._client.collection_exists(reference):
+        with _answering():
+            exists = self._client.collection_exists(reference)
+        if not exists:
             raise ThreadlineError(f"there is no collection '{reference}'", "build the index again, or roll back")
         return ServerCollection(self._client, reference)
 
@@ -62,8 +70,6 @@ class ServerIndex:
         if not self._client.collection_exists(name):
             params = models.VectorParams(size=max(1, dimension), distance=models.Distance.COSINE)
             self._client.create_collection(name, vectors_config=params)
-            for field in ("category", "assortments"):
-                self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
             return
         held = self._client.get_collection(name).config.params.vectors
         if not isinstance(held, models.VectorParams) or held.size != max(1, dimension):
@@ -71,6 +77,14 @@ class ServerIndex:
                 f"the collection '{name}' does not hold vectors of length {dimension}",
                 "give the new vectors a new name",
             )
+
+    def _index_fields(self, name: str, points: Points) -> None:
+        """Index the payload fields that are filtered by, those that are not indexed yet."""
+        wanted = dict.fromkeys(keyword_fields(points.payloads), models.PayloadSchemaType.KEYWORD)
+        wanted |= {"price": models.PayloadSchemaType.FLOAT, "in_stock": models.PayloadSchemaType.BOOL}
+        held = self._client.get_collection(name).payload_schema
+        for field in wanted.keys() - held.keys():
+            self._client.create_payload_index(name, field, wanted[field])
 
     def _present(self, name: str) -> dict[str, Digests]:
         present: dict[str, Digests] = {}
@@ -112,7 +126,8 @@ class ServerCollection:
                 models.QueryRequest(query=vector, limit=k, filter=narrowed, with_payload=True)
                 for vector in vectors[rows].tolist()
             ]
-            found += [_hits(answer.points) for answer in self._client.query_batch_points(self._name, queries)]
+            with _answering():
+                found += [_hits(answer.points) for answer in self._client.query_batch_points(self._name, queries)]
         return found
 
     def vectors(self, article_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -126,7 +141,14 @@ class ServerCollection:
 
     def count(self) -> int:
         """How many articles the collection holds."""
-        return self._client.count(self._name, exact=True).count
+        with _answering():
+            return self._client.count(self._name, exact=True).count
+
+    def categories(self) -> dict[str, int]:
+        """How many articles each category has, the largest first."""
+        with _answering():
+            hits = self._client.facet(self._name, "category", limit=_CATEGORIES, exact=True).hits
+        return {str(hit.value): hit.count for hit in sorted(hits, key=lambda hit: (-hit.count, str(hit.value)))}
 
     def close(self) -> None:
         """Nothing is held open: the client is the index's."""
@@ -137,7 +159,10 @@ class ServerCollection:
         records: list[models.Record] = []
         for rows in chunks(len(wanted), _READ):
             ids: list[models.ExtendedPointId] = list(wanted[rows])
-            records += self._client.retrieve(self._name, ids, with_payload=not with_vector, with_vectors=with_vector)
+            with _answering():
+                records += self._client.retrieve(
+                    self._name, ids, with_payload=not with_vector, with_vectors=with_vector
+                )
         return {points[str(record.id)]: record for record in records}
 
 
@@ -160,12 +185,38 @@ def _public(payload: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _filter(where: ArticleFilter | None) -> models.Filter | None:
-    must: list[models.Condition] = [
-        models.FieldCondition(key=name, match=models.MatchValue(value=value)) for name, value in conditions(where)
-    ]
+    must: list[models.Condition] = [_condition(each) for each in conditions(where)]
     return models.Filter(must=must) if must else None
+
+
+def _condition(wanted: Condition) -> models.FieldCondition:
+    match wanted:
+        case OneOf(name, values):
+            return models.FieldCondition(key=name, match=models.MatchAny(any=list(values)))
+        case Between(name, low, high):
+            return models.FieldCondition(key=name, range=models.Range(gte=low, lte=high))
+        case IsTrue(name):
+            return models.FieldCondition(key=name, match=models.MatchValue(value=True))
 
 
 def _hits(scored: Sequence[models.ScoredPoint]) -> list[Hit]:
     payloads = [_public(point.payload) for point in scored]
     return [Hit(payload["article_id"], point.score, payload) for point, payload in zip(scored, payloads, strict=True)]
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Tell a server that is away, slow or overloaded from a wrong request: raises IndexUnavailable."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        if error.status_code is not None and error.status_code < 500:
+            raise
+        raise _unavailable(error) from error
+    except (ApiException, QdrantException) as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> IndexUnavailable:
+    what = str(error).strip().partition("\n")[0] or type(error).__name__
+    return IndexUnavailable(f"the Qdrant server does not answer: {what}", "see whether it runs and is not overloaded")

@@ -1,37 +1,30 @@
-// The page over the API: a photo in, its articles out. Addresses are relative, so a proxy may serve it below a path.
+// The page over the API: a photo in, its articles out.
+
+import { Refused, ask, keepKey, showImage } from "./api.js";
+import { addressOf, card, nameOf, showArticle } from "./cards.js";
+import { Tabs } from "./tabs.js";
 
 const HOW_MANY = 48;
 const RELEASE_EVERY_MS = 15000;
+const TITLE = document.title;
 
 const part = (id) => document.getElementById(id);
+const tabs = new Tabs(part("categories"), part("panel"), (name) => {
+  category = name;
+  search();
+});
 
 let photo = null;
 let category = null;
 let categories = [];
+let shopCategories = [];
 let lastAnswer = null;
 let running = null;
+let again = null;
 
 function say(text, bad = false) {
-  const status = part("status");
-  status.textContent = text;
-  status.classList.toggle("bad", bad);
-}
-
-async function ask(address, options = {}) {
-  let response;
-  try {
-    response = await fetch(address, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The service did not take this, or cannot be reached. A photo may be too large for it.");
-  }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(sentence(body.detail || `${response.status} ${response.statusText}`));
-  return body;
-}
-
-function sentence(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+  part("status").textContent = text;
+  part("status").classList.toggle("bad", bad);
 }
 
 // Only the latest question counts: an earlier one that still runs is given up.
@@ -43,14 +36,17 @@ async function latest(work) {
   try {
     return await work(own.signal);
   } catch (error) {
-    if (error.name !== "AbortError") {
-      part("results").replaceChildren();
-      say(error.message, true);
-    }
+    if (error.name !== "AbortError") refused(error);
     return null;
   } finally {
     if (running === own) part("results").removeAttribute("aria-busy");
   }
+}
+
+function refused(error) {
+  part("results").replaceChildren();
+  say(error.message, true);
+  if (error instanceof Refused && error.kind === "no-key") part("key-form").hidden = false;
 }
 
 function show(file) {
@@ -58,123 +54,119 @@ function show(file) {
   photo = file;
   category = null;
   categories = [];
-  part("categories").hidden = true;
+  lastAnswer = null;
   URL.revokeObjectURL(part("original").src);
   part("original").src = URL.createObjectURL(file);
-  part("segmented-figure").hidden = true;
-  part("pictures").hidden = false;
+  for (const id of ["overlay", "overlay-choice"]) part(id).hidden = true;
+  part("seen").textContent = "Your photo";
+  part("figure").hidden = false;
+  leaveArticle();
   search();
 }
 
 async function search() {
+  again = search;
   say("Searching…");
-  part("back").hidden = true;
-  part("results-heading").textContent = "Articles";
   const form = new FormData();
   form.append("photo", photo, photo.name || "pasted");
   form.append("k", HOW_MANY);
-  form.append("segmented", "true");
+  form.append("overlay", "true");
   if (category) form.append("category", category);
-  if (part("rerank").checked) form.append("rerank", "true");
+  if (part("rerank").checked) form.append("rerank", "neural");
   const answer = await latest((signal) => ask("v1/search", { method: "POST", body: form, signal }));
-  if (!answer) return;
+  if (!answer) {
+    if (!lastAnswer) tabs.hide();
+    return;
+  }
   lastAnswer = answer;
-  if (!category) categories = [...new Set(answer.results.map((one) => one.category).filter(Boolean))];
+  if (!category) {
+    const seen = answer.results.map((one) => one.category).filter(Boolean);
+    categories = [...new Set([...seen, ...shopCategories])];
+  }
   showAnswer(answer);
 }
 
 function showAnswer(answer) {
-  showSegmented(answer);
-  showCategories();
+  showSeen(answer);
+  // The bar is made anew with each answer; the keyboard stays where it was.
+  const focused = part("categories").contains(document.activeElement);
+  tabs.show(categories, category);
+  if (focused) part("categories").querySelector('[aria-selected="true"]')?.focus({ preventScroll: true });
   showResults(answer.results);
   const took = Math.round(Object.values(answer.took_ms).reduce((sum, ms) => sum + ms, 0));
-  const nobody = answer.person_found === false ? " Nobody was found in the photo, so all of it was used." : "";
-  say(`${counted(answer.results.length)} in ${took} ms, closest first.${nobody}`);
+  say(`${counted(answer.results.length)} in ${took} ms, closest first.`);
+  part("status").scrollIntoView({ block: "nearest" }); // on a phone the photo fills the screen
+}
+
+function showSeen(answer) {
+  part("overlay-choice").hidden = !answer.overlay;
+  if (answer.overlay) part("overlay").src = answer.overlay;
+  part("overlay").hidden = !answer.overlay || !part("show-overlay").checked;
+  if (answer.person_found === null) part("seen").textContent = "Your photo, all of which was searched with";
+  else if (!answer.person_found) part("seen").textContent = "Nobody was found in the photo, so all of it was used";
+  else part("seen").textContent = `Searched with the person, ${Math.round(answer.person_share * 100)} % of the photo`;
 }
 
 function counted(number) {
   return number === 1 ? "1 article" : `${number} articles`;
 }
 
-function showSegmented(answer) {
-  const figure = part("segmented-figure");
-  figure.hidden = answer.person_found === null || !answer.segmented;
-  if (figure.hidden) return;
-  part("segmented").src = answer.segmented;
-  part("segmented-caption").textContent = answer.person_found
-    ? `Searched with: the person, ${Math.round(answer.person_share * 100)} % of the photo`
-    : "Searched with: all of the photo";
-}
-
-function showCategories() {
-  const bar = part("categories");
-  bar.replaceChildren(...[null, ...categories].map(categoryButton));
-  bar.hidden = categories.length < 2;
-}
-
-function categoryButton(name) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = name ?? "All";
-  button.setAttribute("aria-pressed", String(name === category));
-  button.addEventListener("click", () => {
-    category = name;
-    for (const other of part("categories").children) {
-      other.setAttribute("aria-pressed", String(other === button));
-    }
-    search().then(() => focusCategory());
-  });
-  return button;
-}
-
-// The bar is made anew with each answer; the keyboard stays where it was.
-function focusCategory() {
-  if (document.activeElement === document.body) {
-    part("categories").querySelector('[aria-pressed="true"]')?.focus({ preventScroll: true });
-  }
-}
-
 function showResults(results) {
   part("results").replaceChildren(...results.map(card));
 }
 
-function card(article) {
-  const item = part("card").content.cloneNode(true);
-  const name = article.name || article.article_id;
-  const image = item.querySelector("img");
-  if (article.image_url) image.src = article.image_url;
-  image.alt = article.image_url ? `${name}, ${article.category || "article"}` : "No image";
-  item.querySelector(".name").textContent = name;
-  item.querySelector(".category").textContent = article.category;
-  item.querySelector(".score").textContent = article.score.toFixed(3);
-  item.querySelector(".score").title = "Similarity: 1 is the same";
-  const button = item.querySelector("button");
-  button.title = "Show similar articles";
-  button.addEventListener("click", () => similar(article));
-  return item;
-}
-
-async function similar(article) {
-  const name = article.name || article.article_id;
+// An article has an address of its own, so that it can be shared, and the browser's back button works.
+async function openArticle(articleId) {
+  again = () => openArticle(articleId);
   say("Searching…");
-  const address = `v1/articles/${encodeURIComponent(article.article_id)}/similar?k=${HOW_MANY}`;
-  const answer = await latest((signal) => ask(address, { signal }));
+  const address = `v1/articles/${encodeURIComponent(articleId)}`;
+  const answers = await latest((signal) =>
+    Promise.all([ask(address, { signal }), ask(`${address}/similar?k=${HOW_MANY}`, { signal })]),
+  );
   part("back").hidden = !lastAnswer;
-  if (!answer) return;
-  part("categories").hidden = true;
-  part("results-heading").textContent = `Similar to ${name}`;
+  tabs.hide();
+  if (!answers) return;
+  const [{ article }, similar] = answers;
+  document.title = `${nameOf(article)} – ${TITLE}`;
+  showArticle(article);
+  part("results-heading").textContent = "Article";
+  showResults(similar.results);
+  say(`${counted(similar.results.length)} like it, closest first.`);
   part("results-heading").focus({ preventScroll: true });
   part("results-heading").scrollIntoView({ block: "nearest" });
-  showResults(answer.results);
-  say(`${counted(answer.results.length)}, closest first.`);
 }
 
-function back() {
-  running?.abort();
+function leaveArticle() {
+  if (location.search) history.pushState(null, "", location.pathname);
+  document.title = TITLE;
+  part("article").hidden = true;
   part("back").hidden = true;
   part("results-heading").textContent = "Articles";
-  showAnswer(lastAnswer);
+}
+
+function followAddress() {
+  const articleId = new URLSearchParams(location.search).get("article");
+  if (articleId) {
+    openArticle(articleId);
+    return;
+  }
+  running?.abort();
+  leaveArticle();
+  if (lastAnswer) showAnswer(lastAnswer);
+  else {
+    showResults([]);
+    say("No photo yet.");
+  }
   part("results-heading").focus({ preventScroll: true });
+}
+
+async function share() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    say("The link is copied.");
+  } catch {
+    say(`The link: ${location.href}`);
+  }
 }
 
 async function showRelease() {
@@ -182,29 +174,80 @@ async function showRelease() {
     const release = await ask("v1/release");
     const articles = `${release.articles.toLocaleString("en")} ${release.articles === 1 ? "article" : "articles"}`;
     part("release").textContent = `Release ${release.version}, ${release.method}, ${articles}, ${release.collection}`;
-    part("rerank-choice").hidden = !release.reranks;
+    part("rerank-choice").hidden = !release.rerankings.includes("neural");
+    shopCategories = Object.keys(release.categories).filter(Boolean);
+    part("key-form").hidden = true;
   } catch (error) {
     part("release").textContent = error.message;
+    if (error instanceof Refused && error.kind === "no-key") part("key-form").hidden = false;
   }
 }
 
-function listen() {
-  part("file").addEventListener("change", (event) => {
-    show(event.target.files[0]);
-    event.target.value = "";
+async function showSamples() {
+  const names = await ask("samples").catch(() => []);
+  part("samples").querySelector("ul").replaceChildren(...names.map(sample));
+  part("samples").hidden = names.length === 0;
+}
+
+function sample(name, at) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  const image = document.createElement("img");
+  button.type = "button";
+  image.alt = `Sample photo ${at + 1}`;
+  showImage(image, `samples/${encodeURIComponent(name)}`);
+  button.append(image);
+  button.addEventListener("click", async () => {
+    const response = await fetch(`samples/${encodeURIComponent(name)}`);
+    show(new File([await response.blob()], name));
   });
-  part("original").addEventListener("error", () => (part("pictures").hidden = true));
-  part("back").addEventListener("click", back);
+  item.append(button);
+  return item;
+}
+
+function listen() {
+  for (const id of ["file", "camera"]) {
+    part(id).addEventListener("change", (event) => {
+      show(event.target.files[0]);
+      event.target.value = "";
+    });
+  }
+  // A file that the browser cannot show, such as TIFF, may be one that the service can read.
+  part("original").addEventListener("error", () => (part("figure").hidden = true));
+  part("show-overlay").addEventListener("change", (event) => (part("overlay").hidden = !event.target.checked));
+  part("back").addEventListener("click", () => {
+    history.pushState(null, "", location.pathname);
+    followAddress();
+  });
+  part("share").addEventListener("click", share);
   part("rerank").addEventListener("change", () => photo && search());
-  const drop = part("drop");
+  part("key-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    keepKey(part("key").value.trim());
+    await showRelease();
+    if (part("key-form").hidden) again ? again() : say("No photo yet.");
+    else say("That key is not one of the service's.", true);
+  });
+  part("results").addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-article]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    history.pushState(null, "", addressOf(link.dataset.article));
+    followAddress();
+  });
+  window.addEventListener("popstate", followAddress);
+  listenForFiles();
+}
+
+function listenForFiles() {
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    drop.classList.add("over");
+    part("drop").classList.add("over");
   });
-  document.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.addEventListener("dragleave", () => part("drop").classList.remove("over"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    drop.classList.remove("over");
+    part("drop").classList.remove("over");
     show(event.dataTransfer.files[0]);
   });
   document.addEventListener("paste", (event) => show(event.clipboardData.files[0]));
@@ -212,4 +255,6 @@ function listen() {
 
 listen();
 showRelease();
+showSamples();
 setInterval(showRelease, RELEASE_EVERY_MS);
+if (location.search) followAddress();

@@ -33,7 +33,7 @@ sys.meta_path.insert(0, Refuse())
 start = time.perf_counter()
 import serving.app
 took_s = time.perf_counter() - start
-import serving.index.edge, serving.index.server, serving.pyfunc
+import serving.client, serving.index.edge, serving.index.server, serving.pyfunc
 from mlflow.tracking import MlflowClient
 print(json.dumps({"took_s": took_s, "modules": sorted(sys.modules)}))
 """
@@ -59,6 +59,13 @@ def test_mlflow_and_qdrant_are_imported_on_use_only() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_client_needs_nothing_of_the_service() -> None:
+    heavy = "fastapi", "onnxruntime", "openvino", "qdrant_client", "mlflow", "prometheus_client", "uvicorn"
+    code = f"import serving.client, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.slow
 def test_the_service_runs_where_only_its_own_extra_is_installed(tmp_path: Path) -> None:
     """A fresh environment with `threadline[serving]`: the service starts, lives, and says that nothing is published."""
@@ -77,7 +84,7 @@ def test_the_service_runs_where_only_its_own_extra_is_installed(tmp_path: Path) 
     log = tmp_path / "log"
     with log.open("w") as output:
         service = subprocess.Popen(
-            [python, "-m", "serving"], cwd=tmp_path, env=environment, stdout=output, stderr=output
+            [python.with_name("threadline-serve")], cwd=tmp_path, env=environment, stdout=output, stderr=output
         )
         try:
             assert _status(f"http://127.0.0.1:{port}/healthz", service) == 200, log.read_text()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 
-from serving.app import create_app
-from tests.serving.fixtures import empty_registry, open_shop, until
+from serving.keys import add_key
+from tests.serving.fixtures import empty_registry, open_shop, serving, until
 from tests.serving.shop import Shop
 
 CHROMIUM = Path("/usr/bin/chromium")
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
 expect = playwright_api.expect
 if not CHROMIUM.exists():
     pytest.skip(f"{CHROMIUM} is not installed", allow_module_level=True)
@@ -28,15 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def address(open_shop: Shop) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(open_shop.settings), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        until(lambda: server.started and httpx.get(f"{url}/readyz").status_code == 200)
+    with serving(open_shop.settings) as url:
         yield url
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +41,22 @@ def browser():
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (360, "light")], ids=lambda one: f"{one[0]}-{one[1]}")
 def page(request: pytest.FixtureRequest, browser, address: str):
     width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    with opened(browser, address, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser, address: str, path: str = "/", **options: object) -> Iterator:
+    """A page of the service; afterwards: it complained of nothing and asked no other host."""
+    context = browser.new_context(**options)
     page = context.new_page()
-    page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text) if complains(message) else None)
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.foreign = []
-    page.on(
-        "request", lambda one: None if one.url.startswith((address, "blob:", "data:")) else page.foreign.append(one)
-    )
-    page.goto(address)
+    complaints, foreign = [], []
+    page.on("console", lambda message: complaints.append(message.text) if complains(message) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda one: None if one.url.startswith((address, "blob:", "data:")) else foreign.append(one.url))
+    page.goto(address + path)
     yield page
-    assert page.complaints == [] and page.foreign == []
+    assert complaints == [] and foreign == []
     context.close()
 
 
@@ -90,42 +85,90 @@ def does_not_scroll_sideways(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+def accessible(page) -> list[str]:
+    """What axe-core finds to be serious or worse."""
+    found = axe.Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in serious]
+
+
 def test_a_photo_becomes_articles(page, open_shop: Shop, request: pytest.FixtureRequest) -> None:
     assert page.locator("#status").text_content() == "No photo yet."
     expect(page.locator("#release")).to_contain_text("Release 1, fashion2shop, 12 articles")
-    assert does_not_scroll_sideways(page)
+    assert does_not_scroll_sideways(page) and accessible(page) == []
     choose(page, open_shop, "a5")
     assert names(page)[0] == "Article 5" and len(names(page)) == 12
     assert "12 articles in" in page.locator("#status").text_content()
-    assert page.locator("#segmented").is_visible()
-    assert "the person" in page.locator("#segmented-caption").text_content()
-    assert page.evaluate("[...document.images].every((image) => image.alt)")
-    assert does_not_scroll_sideways(page)
+    assert page.evaluate("[...document.images].every((image) => image.alt || image.alt === '')")
+    assert does_not_scroll_sideways(page) and accessible(page) == []
     keep(page, request)
 
 
-def test_categories_narrow_the_articles(page, open_shop: Shop, request: pytest.FixtureRequest) -> None:
+def test_what_was_segmented_can_be_shown_and_hidden(page, open_shop: Shop, request: pytest.FixtureRequest) -> None:
     choose(page, open_shop, "a5")
-    page.get_by_role("button", name="shirt", exact=True).click()
+    expect(page.locator("#overlay")).to_be_visible()
+    expect(page.locator("#seen")).to_contain_text("the person, ")
+    photo, overlay = (page.locator(one).bounding_box() for one in ("#original", "#overlay"))
+    assert photo == overlay
+    page.get_by_label("Show what was segmented").uncheck()
+    expect(page.locator("#overlay")).to_be_hidden()
+    keep(page, request)
+
+
+def test_a_sample_is_searched(page) -> None:
+    page.get_by_role("button", name="Sample photo 1").click()
+    expect(page.locator("#results li").first).to_be_visible()
+    expect(page.locator("#seen")).not_to_be_empty()
+
+
+def test_tabs_narrow_the_articles_by_mouse_and_by_keyboard(
+    page, open_shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    choose(page, open_shop, "a5")
+    shirt = page.get_by_role("tab", name="shirt", exact=True)
+    shirt.click()
     expect(page.locator("#results li")).to_have_count(4)
-    assert page.get_by_role("button", name="shirt", exact=True).get_attribute("aria-pressed") == "true"
+    expect(shirt).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tabpanel")).to_have_accessible_name("shirt")
+    assert accessible(page) == []
     keep(page, request)
-    page.get_by_role("button", name="All", exact=True).click()
+    page.keyboard.press("Home")
     expect(page.locator("#results li")).to_have_count(12)
+    expect(page.get_by_role("tab", name="All")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#results li")).to_have_count(4)
 
 
-def test_similar_articles_and_back_by_keyboard(page, open_shop: Shop, request: pytest.FixtureRequest) -> None:
+def test_an_article_and_those_like_it_and_back_by_keyboard(
+    page, open_shop: Shop, request: pytest.FixtureRequest
+) -> None:
     choose(page, open_shop, "a5")
-    page.locator("#results button").first.focus()
+    page.locator("#results a").first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#results li")).to_have_count(11)
-    assert page.locator("#results-heading").text_content() == "Similar to Article 5"
+    expect(page.locator("#article-name")).to_have_text("Article 5")
+    expect(page.locator("#article-facts")).to_contain_text("15.00")
+    assert page.url.endswith("?article=a5")
+    assert does_not_scroll_sideways(page) and accessible(page) == []
     keep(page, request)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "back"
+    expect(page.locator("#back")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#results li")).to_have_count(12)
-    assert names(page)[0] == "Article 5"
+    assert names(page)[0] == "Article 5" and "article=" not in page.url
+    page.go_back()
+    expect(page.locator("#article-name")).to_have_text("Article 5")
+
+
+def test_a_shared_link_opens_the_article(browser, address: str) -> None:
+    with opened(browser, address, "/?article=a7", permissions=["clipboard-read", "clipboard-write"]) as page:
+        expect(page.locator("#article-name")).to_have_text("Article 7")
+        expect(page.locator("#results li")).to_have_count(11)
+        page.get_by_role("button", name="Copy a link").click()
+        expect(page.locator("#status")).to_have_text("The link is copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == f"{address}/?article=a7"
+    with opened(browser, address, "/?article=nobody") as page:
+        expect(page.locator("#status.bad")).to_contain_text("No article 'nobody'")
 
 
 def test_the_photo_can_be_chosen_by_keyboard(page) -> None:
@@ -135,10 +178,41 @@ def test_the_photo_can_be_chosen_by_keyboard(page) -> None:
     assert page.evaluate("document.activeElement.id") == "file"
 
 
+def test_a_phone_offers_its_camera(browser, address: str) -> None:
+    with opened(browser, address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True) as page:
+        expect(page.get_by_text("Take a photo")).to_be_visible()
+        assert page.locator("#camera").get_attribute("capture") == "environment"
+
+
 def test_a_refusal_is_said(page, request: pytest.FixtureRequest) -> None:
     page.set_input_files("#file", {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
     expect(page.locator("#status.bad")).to_contain_text("picture")
+    expect(page.locator("#figure")).to_be_hidden()
+    assert accessible(page) == []
     keep(page, request)
+
+
+def test_a_key_is_asked_for_where_one_is_needed(browser, open_shop: Shop, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys", "page")
+    with (
+        serving(open_shop.settings.model_copy(update={"api_keys": tmp_path / "keys"})) as address,
+        opened(browser, address) as page,
+    ):
+        page.get_by_label("API key").fill("wrong")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#status.bad")).to_contain_text("not one of")
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#key-form")).to_be_hidden()
+        choose(page, open_shop, "a5")
+        until(lambda: page.evaluate("document.querySelector('#results img').naturalWidth > 0"))
+
+
+def test_the_documentation(browser, address: str, request: pytest.FixtureRequest) -> None:
+    with opened(browser, address, "/docs", viewport={"width": 360, "height": 800}) as page:
+        expect(page.get_by_role("heading", name="POST /v1/search")).to_be_visible()
+        assert does_not_scroll_sideways(page) and accessible(page) == []
+        keep(page, request)
 
 
 def test_a_photo_can_be_dropped_and_pasted(page, open_shop: Shop) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from contracts.errors import ThreadlineError
-from contracts.index import ArticleFilter, ArticleIndex, Points
+from contracts.index import ArticleFilter, ArticleIndex, IndexUnavailable, Points
 from serving.index import open_index
 from serving.index.edge import EdgeIndex
 from serving.index.server import ServerIndex
@@ -32,13 +34,20 @@ FILTERS = (
     ArticleFilter(assortment="sale"),
     ArticleFilter(category="top", assortment="spring"),
     ArticleFilter(category="hat"),
+    ArticleFilter(attributes={"colour": ("blue",)}),
+    ArticleFilter(attributes={"colour": ("blue", "müde"), "fit [cm]. 'wide'": ("3",)}),
+    ArticleFilter(price_min=3.0),
+    ArticleFilter(price_max=6.0, in_stock=True),
+    ArticleFilter(category="dress", attributes={"colour": ("red",)}, price_min=2.0, price_max=7.0, in_stock=True),
 )
 
 
-@pytest.fixture(params=["edge", "memory", "server"])
+@pytest.fixture(params=["edge", "quantised", "memory", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> ArticleIndex:
     if request.param == "edge":
         return EdgeIndex(tmp_path / "index")
+    if request.param == "quantised":
+        return EdgeIndex(tmp_path / "index", quantised=True)
     if request.param == "memory":
         return ServerIndex(QdrantClient(":memory:"))
     url = os.environ.get("QDRANT_URL")
@@ -69,9 +78,9 @@ def article(random: np.random.Generator, article_id: str, dimension: int = DIMEN
         "name": "Kleid “Été” 🧵",
         "category": str(random.choice(CATEGORIES)),
         "assortments": [each for each in ASSORTMENTS if random.random() < 0.5],
-        "attributes": {"colour": "blue", "sleeve": "long"},
-        "price": float(random.integers(1, 9)),
-        "in_stock": bool(random.random() < 0.5),
+        "attributes": {"colour": str(random.choice(["blue", "red"])), "fit [cm]. 'wide'": str(random.integers(1, 5))},
+        "price": float(random.integers(1, 9)) if random.random() < 0.9 else None,
+        "in_stock": [True, False, None][random.integers(0, 3)],
         "url": None,
     }
     unit = (vector / np.linalg.norm(vector)).astype(np.float32)
@@ -91,8 +100,14 @@ def points(articles: dict[str, dict[str, Any]], dimension: int = DIMENSION) -> P
 def passes(payload: dict[str, Any], where: ArticleFilter | None) -> bool:
     if where is None:
         return True
-    return where.category in (None, payload["category"]) and (
-        where.assortment is None or where.assortment in payload["assortments"]
+    price = payload["price"]
+    return (
+        where.category in (None, payload["category"])
+        and (where.assortment is None or where.assortment in payload["assortments"])
+        and all(payload["attributes"].get(name) in values for name, values in where.attributes.items())
+        and (where.price_min is None or (price is not None and price >= where.price_min))
+        and (where.price_max is None or (price is not None and price <= where.price_max))
+        and (not where.in_stock or payload["in_stock"] is True)
     )
 
 
@@ -139,6 +154,31 @@ def test_answers_as_a_brute_force_search_does(index: ArticleIndex, name: str) ->
     assert (made.count, made.vectors_written, made.payloads_written, made.deleted) == (200, 200, 0, 0)
     assert made.reference in index.references()
     assert_holds(index, made.reference, articles)
+
+
+def test_categories_are_counted(index: ArticleIndex, name: str) -> None:
+    articles = make(50)
+    collection = index.open(index.reconcile(name, points(articles)).reference)
+    counted = collection.categories()
+    assert counted == Counter(each["payload"]["category"] for each in articles.values())
+    assert list(counted.values()) == sorted(counted.values(), reverse=True)
+    collection.close()
+
+
+@pytest.mark.parametrize("named", ["", 'a"b'])
+def test_an_attribute_that_no_backend_can_ask_for(named: str) -> None:
+    with pytest.raises(ValueError, match="cannot be called"):
+        ArticleFilter(attributes={named: ("x",)})
+
+
+def test_a_server_that_is_away_or_slow_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        slow = ServerIndex(QdrantClient(port=silent.getsockname()[1], timeout=1, check_compatibility=False))
+        with pytest.raises(IndexUnavailable, match="does not answer"):
+            slow.open("articles")
+        away = slow
+    with pytest.raises(IndexUnavailable, match="does not answer"):
+        away.open("articles")
 
 
 def test_more_queries_than_fit_one_request(index: ArticleIndex, name: str) -> None:

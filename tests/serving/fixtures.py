@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
+from serving.client import SearchClient
 from serving.registry import open_client
+from serving.settings import Settings
 from tests.serving.shop import Shop
 
 
@@ -31,7 +37,7 @@ def shop(tmp_path: Path, empty_registry: Path) -> Shop:
 def open_shop(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Shop:
     """A shop with one release, which tests only read."""
     shop = Shop(tmp_path_factory.mktemp("shop"), empty_registry)
-    shop.release(shop.package(1, reranks=True))
+    shop.release(shop.package(1, reranks=True, metrics={"k_reciprocal_gain": 0.01}))
     return shop
 
 
@@ -40,6 +46,28 @@ def client(open_shop: Shop) -> Iterator[TestClient]:
     with TestClient(create_app(open_shop.settings), raise_server_exceptions=False) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         yield client
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of a service over real HTTP in a thread of this process, ready."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with SearchClient(url) as client:
+            until(client.is_ready)
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def address_of(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
 
 
 def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:

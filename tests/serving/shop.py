@@ -31,6 +31,7 @@ SIDE = 32
 GRID = 2
 FEATURES = 3 * GRID * GRID
 CATEGORIES = ("dress", "shirt", "skirt")
+COLOURS = ("red", "green")
 
 
 @dataclass
@@ -71,7 +72,9 @@ class Shop:
         canvas[40 : 40 + picture.shape[0], 20 : 20 + picture.shape[1]] = picture
         return encode_jpeg(canvas, quality=97)
 
-    def package(self, seed: int = 1, *, segments: bool = True, reranks: bool = False) -> Path:
+    def package(
+        self, seed: int = 1, *, segments: bool = True, reranks: bool = False, metrics: dict[str, float] | None = None
+    ) -> Path:
         """The folder of a package; another `seed` gives other vectors."""
         root = self.root / f"package-{seed}-{segments}-{reranks}"
         if root.exists():
@@ -96,7 +99,7 @@ class Shop:
             sizes=Sizes(segmenter=size if segments else None, photo=size, article=size),
             dimension=dimension,
             files=digests_of_graphs(root, tuple(graphs)),
-            metrics={"recall@1": 0.5},
+            metrics={"recall@1": 0.5, **(metrics or {})},
             provenance=Provenance(data_version="data-1", code_version="code-1"),
         )
         write_package(root, package)
@@ -138,9 +141,11 @@ def _payload(article_id: str, image: str) -> dict[str, object]:
         "name": f"Article {number}",
         "category": CATEGORIES[number % len(CATEGORIES)],
         "assortments": ["summer" if number % 2 else "winter"],
-        "attributes": {"colour": "mixed"},
+        "attributes": {"colour": COLOURS[number % len(COLOURS)], "fit. [eu]": "wide" if number < 6 else "slim"},
         "image": image,
+        "images": [image],
         "price": 10.0 + number,
+        "in_stock": number % 4 != 0,
     }
 
 

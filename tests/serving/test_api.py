@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -28,13 +29,16 @@ def test_finds_the_article_that_is_worn(client: TestClient, open_shop: Shop, art
 
 
 def test_says_what_it_saw_and_how_long_it_took(client: TestClient, open_shop: Shop) -> None:
-    answer = search(client, open_shop.photo("a3"), segmented="true")
+    answer = search(client, open_shop.photo("a3"), overlay="true")
     assert answer["person_found"] is True
     assert answer["person_share"] == pytest.approx(80 * 80 / (160 * 120), abs=0.04)
-    assert set(answer["took_ms"]) == {"decode", "segment", "encode", "search"}
-    encoded = answer["segmented"].removeprefix("data:image/jpeg;base64,")
-    with Image.open(io.BytesIO(base64.b64decode(encoded))) as seen:
-        assert seen.height < 100 and seen.width < 100  # cut to the person
+    assert list(answer["took_ms"]) == ["decode", "segment", "encode", "search"]
+    encoded = answer["overlay"].removeprefix("data:image/png;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as overlay:
+        alpha = np.asarray(overlay.getchannel("A"))
+    assert alpha.shape == (160, 120)
+    assert alpha[80, 60] == 0 and alpha[5, 5] == 255  # clear on the person, opaque beside
+    assert search(client, open_shop.photo("a3"))["overlay"] is None
 
 
 def test_a_photo_without_anybody_is_searched_as_it_is(client: TestClient) -> None:
@@ -43,24 +47,39 @@ def test_a_photo_without_anybody_is_searched_as_it_is(client: TestClient) -> Non
     assert len(answer["results"]) == 10
 
 
-def test_filters(client: TestClient, open_shop: Shop) -> None:
-    answer = search(client, open_shop.photo("a0"), category="shirt", assortment="summer", k=200)
-    assert {one["article_id"] for one in answer["results"]} == {"a1", "a7"}
-    assert all(one["category"] == "shirt" and one["assortments"] == ["summer"] for one in answer["results"])
+FILTERS: list[tuple[dict[str, object], Callable[[int], bool]]] = [
+    ({"category": "shirt", "assortment": "summer"}, lambda n: n % 3 == 1 and n % 2 == 1),
+    ({"attribute": "colour=red"}, lambda n: n % 2 == 0),
+    ({"attribute": ["colour=red", "colour=green"]}, lambda n: True),
+    ({"attribute": ["colour=red", "fit. [eu]=slim"]}, lambda n: n % 2 == 0 and n >= 6),
+    ({"attribute": "colour=blue"}, lambda n: False),
+    ({"price_min": 12, "price_max": 15.0}, lambda n: 2 <= n <= 5),
+    ({"in_stock": "true"}, lambda n: n % 4 != 0),
+    ({"in_stock": "true", "price_max": 12, "category": "dress"}, lambda n: False),
+    ({"category": "", "assortment": "", "attribute": "", "in_stock": "false"}, lambda n: True),
+]
 
 
-def test_empty_filters_do_not_filter(client: TestClient, open_shop: Shop) -> None:
-    assert len(search(client, open_shop.photo("a0"), category="", assortment="", k=50)["results"]) == 12
+@pytest.mark.parametrize(("fields", "passes"), FILTERS, ids=lambda one: str(one) if isinstance(one, dict) else "")
+def test_filters(client: TestClient, open_shop: Shop, fields: dict[str, object], passes: Callable[[int], bool]) -> None:
+    expected = {f"a{number}" for number in range(12) if passes(number)}
+    found = {one["article_id"] for one in search(client, open_shop.photo("a0"), k=200, **fields)["results"]}
+    assert found == expected
+    similar = client.get("/v1/articles/a0/similar", params={"k": 200, **fields}).json()
+    assert {one["article_id"] for one in similar["results"]} == expected - {"a0"}
+    files = {"photo": ("p.jpg", open_shop.photo("a4"), "image/jpeg")}
+    looked = client.post("/v1/look", files=files, data={"k": 50, **fields}).json()
+    assert {one["article_id"] for each in looked["categories"] for one in each["results"]} == expected
 
 
 def test_describes_articles(client: TestClient, open_shop: Shop) -> None:
     found = search(client, open_shop.photo("a4"), k=1)["results"][0]
-    assert found["name"] == "Article 4" and found["price"] == 14.0 and found["attributes"] == {"colour": "mixed"}
+    assert found["name"] == "Article 4" and found["price"] == 14.0 and found["attributes"]["colour"] == "red"
     assert found["rerank_score"] is None
 
 
 def test_reranks(client: TestClient, open_shop: Shop) -> None:
-    answer = search(client, open_shop.photo("a0"), k=12, rerank="true")
+    answer = search(client, open_shop.photo("a0"), k=12, rerank="neural")
     logits = [one["rerank_score"] for one in answer["results"]]
     assert logits == sorted(logits, reverse=True)
     lightness = {key: float(picture.mean()) for key, picture in open_shop.pictures.items()}
@@ -68,26 +87,56 @@ def test_reranks(client: TestClient, open_shop: Shop) -> None:
     assert "rerank" in answer["took_ms"]
 
 
+def test_orders_by_k_reciprocal_neighbours(client: TestClient, open_shop: Shop) -> None:
+    answer = search(client, open_shop.photo("a4"), k=12, rerank="k-reciprocal")
+    assert answer["results"][0]["article_id"] == "a4"
+    assert {one["article_id"] for one in answer["results"]} == set(open_shop.pictures)
+    assert "rerank" in answer["took_ms"]
+
+
+def test_diversity_makes_the_articles_differ_more(client: TestClient, open_shop: Shop) -> None:
+    plain, diverse = (search(client, open_shop.photo("a4"), k=4, diversity=weight)["results"] for weight in (0, 0.7))
+    assert plain[0] == diverse[0]
+    assert likeness(open_shop, diverse) < likeness(open_shop, plain)
+
+
+def likeness(shop: Shop, results: list[dict]) -> float:
+    vectors = np.stack([shop.pictures[one["article_id"]].ravel().astype(np.float64) for one in results])
+    return float(np.corrcoef(vectors)[np.triu_indices(len(vectors), 1)].mean())
+
+
 def test_looks_for_each_category(client: TestClient, open_shop: Shop) -> None:
     files = {"photo": ("p.jpg", open_shop.photo("a4"), "image/jpeg")}
     answer = client.post("/v1/look", files=files, data={"k": 2}).json()
-    assert {one["category"] for one in answer["categories"]} == set(CATEGORIES)
+    assert [len(each["results"]) for each in answer["categories"]] == [2, 2, 2]
+    assert {each["category"] for each in answer["categories"]} == set(CATEGORIES)
     assert answer["categories"][0]["results"][0]["article_id"] == "a4"
-    assert all(len(one["results"]) == 2 for one in answer["categories"])
+    best = [each["results"][0]["score"] for each in answer["categories"]]
+    assert best == sorted(best, reverse=True)
+    for each in answer["categories"]:
+        assert {one["category"] for one in each["results"]} == {each["category"]}
+    fewer = client.post("/v1/look", files=files, data={"k": 2, "categories": 1}).json()
+    assert fewer["categories"] == answer["categories"][:1]
+    assert answer["release"] == "1" and answer["person_found"] is True
 
 
-def test_similar_articles_do_not_include_the_article(client: TestClient) -> None:
+def test_similar_articles(client: TestClient) -> None:
     answer = client.get("/v1/articles/a2/similar", params={"k": 200}).json()
-    assert len(answer["results"]) == 11
+    assert len(answer["results"]) == 11 and answer["release"] == "1"
     assert "a2" not in {one["article_id"] for one in answer["results"]}
-    narrowed = client.get("/v1/articles/a2/similar", params={"category": "skirt"}).json()
-    assert {one["article_id"] for one in narrowed["results"]} == {"a5", "a8", "a11"}
+
+
+def test_one_article(client: TestClient) -> None:
+    answer = client.get("/v1/articles/a7").json()
+    assert answer["article"]["name"] == "Article 7" and answer["article"]["in_stock"] is True
+    assert answer["release"] == "1" and answer["collection"].startswith("c1/")
 
 
 def test_images_are_found_through_the_answer(client: TestClient, open_shop: Shop) -> None:
     found = search(client, open_shop.photo("a4"), k=1)["results"][0]
     answer = client.get(found["image_url"])
     assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["threadline-release"] == "1" and answer.headers["threadline-collection"].startswith("c1/")
     with Image.open(io.BytesIO(answer.content)) as image:
         assert np.array_equal(np.asarray(image), open_shop.pictures["a4"])
 
@@ -96,7 +145,8 @@ def test_release(client: TestClient) -> None:
     answer = client.get("/v1/release").json()
     assert answer["version"] == "1" and answer["articles"] == 12 and answer["method"] == "fashion2shop"
     assert answer["data_version"] == "data-1" and answer["code_version"] == "code-1"
-    assert answer["segments"] is True and answer["reranks"] is True
+    assert answer["segments"] is True and answer["rerankings"] == ["neural", "k-reciprocal"]
+    assert answer["categories"] == {"dress": 4, "shirt": 4, "skirt": 4}
 
 
 def test_probes_and_counters(client: TestClient, open_shop: Shop) -> None:
@@ -106,13 +156,17 @@ def test_probes_and_counters(client: TestClient, open_shop: Shop) -> None:
     counted = client.get("/metrics").text
     assert 'threadline_requests_total{method="POST",route="/v1/search",status="200"}' in counted
     assert 'threadline_stage_seconds_count{stage="segment"}' in counted
+    assert 'threadline_stage_seconds_count{stage="serialise"}' in counted
     assert 'threadline_release_info{collection="c1' in counted
+    assert "threadline_ready 1.0" in counted and "threadline_searches_in_progress 0.0" in counted
 
 
-def test_unknown_paths_are_counted_under_one_name(client: TestClient) -> None:
+def test_unknown_paths_and_methods_are_counted_under_one_name(client: TestClient) -> None:
     client.get("/made-up-path")
+    client.request("MADEUP", "/")
     counted = client.get("/metrics").text
     assert "made-up-path" not in counted and 'route="other"' in counted
+    assert "MADEUP" not in counted and 'method="other"' in counted
 
 
 def test_the_page_and_its_headers(client: TestClient) -> None:
@@ -125,9 +179,24 @@ def test_the_page_and_its_headers(client: TestClient) -> None:
         assert client.get(f"/page/{name}").status_code == 200
 
 
-def test_the_description_names_every_route(client: TestClient) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-    assert {"/v1/search", "/v1/look", "/v1/release", "/healthz", "/readyz"} <= set(paths)
+def test_the_description_names_every_route_with_examples(client: TestClient) -> None:
+    description = client.get("/openapi.json").json()
+    paths = description["paths"]
+    assert {"/v1/search", "/v1/look", "/v1/release", "/v1/articles/{article_id}", "/healthz", "/readyz"} <= set(paths)
+    refused = paths["/v1/search"]["post"]["responses"]
+    assert {"413", "415", "422", "429", "503"} <= set(refused)
+    assert all("application/problem+json" in refused[status]["content"] for status in ("415", "422", "429"))
+    bodies = ("SearchAnswer", "LookAnswer", "Articles", "ArticleAnswer", "ReleaseAnswer")
+    assert all(description["components"]["schemas"][name]["examples"] for name in bodies)
+
+
+def test_the_documentation_and_the_samples_come_from_here(client: TestClient) -> None:
+    assert "openapi" in client.get("/page/docs.js").text
+    assert client.get("/docs").status_code == 200
+    names = client.get("/samples").json()
+    assert names
+    with Image.open(io.BytesIO(client.get(f"/samples/{names[0]}").content)) as sample:
+        assert min(sample.size) > 100
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
+import time
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from PIL import Image, features
+from qdrant_client import QdrantClient
 
 from serving.app import create_app
+from serving.index.server import ServerCollection
 from serving.settings import Settings
-from tests.serving.fixtures import until
+from serving.stages import DeadlinePassed, Stages
+from tests.serving.fixtures import address_of, serving, until
 from tests.serving.shop import Shop
 
 
@@ -166,34 +173,136 @@ def test_rerank_without_a_reranker(shop: Shop) -> None:
     shop.release(shop.package(1))
     with TestClient(create_app(shop.settings)) as client:
         until(lambda: client.get("/readyz").status_code == 200)
-        refused(send(client, shop.photo("a0"), rerank="true"), 422, "no-reranker")
+        refused(send(client, shop.photo("a0"), rerank="neural"), 422, "no-reranker")
 
 
-def test_a_service_that_is_busy_says_so(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = open_shop.settings.model_copy(update={"concurrent": 1, "wait_s": 0.2})
-    entered, go_on = threading.Event(), threading.Event()
+@pytest.fixture
+def stuck(open_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClient]]:
+    """Makes services whose first search hangs until the test is over."""
+    go_on, entered = threading.Event(), threading.Event()
+    with ExitStack() as stack:
 
-    def slow(*_: object) -> None:
-        entered.set()
-        go_on.wait(20)
-        raise ZeroDivisionError
+        def slow(*_: object) -> None:
+            entered.set()
+            go_on.wait(20)
+            raise ZeroDivisionError
 
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        def make(**settings: object) -> TestClient:
+            app = create_app(open_shop.settings.model_copy(update={"concurrent": 1, **settings}))
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=False))
+            until(lambda: client.get("/readyz").status_code == 200)
+            monkeypatch.setattr("serving.routes.decode_photo", slow)
+            first = threading.Thread(target=send, args=(client, picture(50, 50)))
+            stack.callback(first.join)
+            stack.callback(go_on.set)
+            first.start()
+            assert entered.wait(20)
+            return client
+
+        yield make
+
+
+def test_a_full_line_says_when_to_come_again(stuck: Callable[..., TestClient]) -> None:
+    client = stuck(queue=0)
+    answer = send(client, picture(50, 50))
+    refused(answer, 429, "busy")
+    assert int(answer.headers["retry-after"]) > 0
+    refused(client.get("/v1/articles/a0/similar"), 429, "busy")
+    assert client.get("/readyz").status_code == 200  # it still answers those who have a place
+    assert "threadline_searches_in_progress 1.0" in client.get("/metrics").text
+
+
+def test_what_waits_or_takes_too_long_is_refused_in_time(stuck: Callable[..., TestClient]) -> None:
+    client = stuck(queue=5, deadline_s=0.3)
+    start = time.monotonic()
+    refused(send(client, picture(50, 50)), 503, "deadline")
+    assert time.monotonic() - start < 5
+
+
+def test_a_release_begins_no_stage_after_the_deadline() -> None:
+    stages = Stages(time.monotonic() - 1)
+    with pytest.raises(DeadlinePassed), stages.stage("search"):
+        pass
+    assert stages.took_ms == {}
+
+
+def test_a_slow_upload_is_cut_off(open_shop: Shop) -> None:
+    settings = open_shop.settings.model_copy(update={"upload_s": 0.3})
+    with serving(settings) as url, socket.create_connection(address_of(url)) as connection:
+        head = b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        connection.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_heic_photo_is_refused_in_words_for_its_owner(client: TestClient) -> None:
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    assert "JPEG" in refused(send(client, heic), 415, "not-an-image")["detail"]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif(client: TestClient, strict: TestClient) -> None:
+    assert send(client, picture(60, 50, "AVIF")).status_code == 200
+    refused(send(strict, picture(150, 100, "AVIF")), 413, "too-many-pixels")
+    refused(send(client, picture(60, 50, "AVIF")[:-20]), 422, "unusable-image")
+
+
+def test_a_jpeg_made_to_keep_the_reader_busy(client: TestClient) -> None:
+    photo = picture(64, 64, "JPEG")
+    assert "scans" in refused(send(client, photo + b"\xff\xda" * 500), 422, "unusable-image")["detail"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attribute": "colour"},
+        {"attribute": "=red"},
+        {"attribute": 'col"our=red'},
+        {"attribute": ["a=b"] * 33},
+        {"price_min": "nan"},
+        {"price_min": -1},
+        {"price_min": 5, "price_max": 4},
+        {"category": "x" * 201},
+        {"diversity": 1},
+        {"rerank": "yes"},
+    ],
+    ids=str,
+)
+def test_a_field_that_makes_no_sense(client: TestClient, fields: dict[str, object]) -> None:
+    body = refused(send(client, picture(50, 50), **fields), 422, "invalid-request")
+    assert body["errors"][0]["field"].split(".")[0] == next(iter(fields))
+
+
+def test_a_qdrant_that_is_away_is_told_and_comes_back(shop: Shop) -> None:
+    shop.release(shop.package(1))
+    with TestClient(create_app(shop.settings), raise_server_exceptions=False) as client:
         until(lambda: client.get("/readyz").status_code == 200)
-        monkeypatch.setattr("serving.routes.decode_photo", slow)
-        first = threading.Thread(target=send, args=(client, picture(50, 50)))
-        first.start()
-        entered.wait(20)
-        refused(send(client, picture(50, 50)), 503, "busy")
-        go_on.set()
-        first.join()
+        with client.app.state.service.current.lease() as searcher:  # type: ignore[attr-defined]
+            held = searcher.collection
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                port = silent.getsockname()[1]
+                searcher.collection = ServerCollection(
+                    QdrantClient(port=port, timeout=1, check_compatibility=False), "c"
+                )
+                refused(send(client, picture(50, 50)), 503, "index-unavailable")  # slow
+            for answer in (  # away
+                send(client, picture(50, 50)),
+                client.get("/v1/articles/a0/similar"),
+                client.get("/v1/articles/a0/image"),
+                client.get("/v1/release"),
+                client.get("/readyz"),
+            ):
+                refused(answer, 503, "index-unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+            searcher.collection = held
+        assert send(client, picture(50, 50)).status_code == 200
+        assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(
     "named", ["../secret.png", "/etc/passwd.png", "link.png", "folder/../../secret.png", "x.txt", ""]
 )
 def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
-    from serving.photos import article_image
+    from serving.photos import image_file
 
     data = tmp_path / "data"
     (data / "folder").mkdir(parents=True)
@@ -201,5 +310,5 @@ def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
     (tmp_path / "secret.png").write_bytes(picture(20, 20))
     (data / "link.png").symlink_to(tmp_path / "secret.png")
     (data / "inside.png").write_bytes(picture(20, 20))
-    assert article_image(data, {"image": named}) is None
-    assert article_image(data, {"image": "inside.png"}) == data / "inside.png"
+    assert image_file(data, named) is None
+    assert image_file(data, "inside.png") == data / "inside.png"

@@ -1,0 +1,50 @@
+// Talking to the service. Addresses are relative, so a proxy may serve the page below a path.
+
+const KEY = "threadline-key";
+
+export class Refused extends Error {
+  constructor(message, kind) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+// The API key lives as long as the tab does.
+export function keepKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
+function headers() {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+export async function ask(address, options = {}) {
+  let response;
+  try {
+    response = await fetch(address, { ...options, headers: headers() });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The service did not take this, or cannot be reached. A photo may be too large for it.");
+  }
+  const body = await response.json().catch(() => ({}));
+  if (response.ok) return body;
+  const kind = String(body.type || "").split(":").pop();
+  throw new Refused(sentence(body.detail || `${response.status} ${response.statusText}`), kind);
+}
+
+// A browser sends no key with <img>: where there is one, the picture is fetched with it.
+export async function showImage(image, address) {
+  if (!sessionStorage.getItem(KEY)) {
+    image.src = address;
+    return;
+  }
+  const response = await fetch(address, { headers: headers() });
+  if (!response.ok) return;
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  image.src = URL.createObjectURL(await response.blob());
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+}

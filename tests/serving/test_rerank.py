@@ -1,0 +1,63 @@
+"""The features that the reranker sees of an article."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contracts.images import Picture, read
+from contracts.index import Hit
+from serving.inference import PackageSession, pool
+from serving.rerank import ArticleFeatures
+from tests.serving.shop import Shop
+
+
+@pytest.fixture(scope="module")
+def session(open_shop: Shop) -> PackageSession:
+    return PackageSession(open_shop.package(1, reranks=True), threads=1)
+
+
+def hit(article_id: str, **payload: object) -> Hit:
+    return Hit(article_id, 0.5, payload)
+
+
+def test_all_images_are_pooled_as_at_training(open_shop: Shop, session: PackageSession) -> None:
+    images = [f"catalogue/first/images/a{number}.png" for number in (1, 2, 3)]
+    single = session.article_features([read(open_shop.settings.data / image) for image in images])
+    features = ArticleFeatures(session, open_shop.settings.data)
+    found = features.of([hit("x", image=images[0], images=images), hit("y", image=images[1])])
+    np.testing.assert_allclose(found["x"], pool(single, session.package.pooling), rtol=1e-5)
+    np.testing.assert_allclose(found["y"], single[1], rtol=1e-5)
+
+
+def test_missing_images_are_left_out(open_shop: Shop, session: PackageSession) -> None:
+    there = "catalogue/first/images/a1.png"
+    features = ArticleFeatures(session, open_shop.settings.data)
+    found = features.of([hit("x", images=["gone.png", there]), hit("y", images=["gone.png"]), hit("z")])
+    assert set(found) == {"x"}
+
+
+def test_what_was_computed_is_kept_up_to_a_limit(
+    open_shop: Shop, session: PackageSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    compute = session.article_features
+
+    def counting(pictures: Sequence[Picture]) -> NDArray[np.float32]:
+        computed.append(len(pictures))
+        return compute(pictures)
+
+    monkeypatch.setattr(session, "article_features", counting)
+    features = ArticleFeatures(session, open_shop.settings.data, capacity=2)
+    hits = [hit(f"a{number}", image=f"catalogue/first/images/a{number}.png") for number in range(3)]
+    features.of(hits[:2])
+    features.of(hits[:2])
+    assert computed == [2]
+    features.of(hits[2:])
+    features.of(hits[1:])
+    assert computed == [2, 1]
+    features.of(hits[:1])
+    assert computed == [2, 1, 1]
