@@ -24,17 +24,17 @@ def augmented(pictures: Tensor, augmentation: Augmentation) -> Tensor:
     return torch.stack(changed).permute(0, 2, 3, 1)
 
 
-def reid_augmentation(size: Size, erasing: float, fill: Sequence[int]) -> Augmentation:
+def reid_augmentation(size: Size, erasing: float, fill: Sequence[int], light: float = 0.15) -> Augmentation:
     """That of the strong baseline: flip, pad and crop, erasing with probability `erasing`, filled with `fill`.
 
-    Mild changes of light are added. The published padding of 10 pixels is for a side of 256; it shrinks with the
-    picture.
+    Changes of light by up to the share `light` are added; 0 leaves them out. The published padding of 10 pixels is for
+    a side of 256; it shrinks with the picture.
     """
     padding = max(2, round(10 * max(size) / 256))
     return _compose(
         v2.RandomHorizontalFlip(),
         v2.RandomCrop(size, padding=padding, fill=WHITE),
-        v2.RandomApply([_light(0.15)], 0.5),
+        *([v2.RandomApply([_light(light)], 0.5)] if light else []),
         v2.RandomErasing(erasing, scale=(0.02, 0.4), ratio=(0.3, 3.3), value=list(fill)),
     )
 

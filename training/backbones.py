@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -13,6 +14,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from contracts.errors import ThreadlineError
 from training.configs import BackboneConfig
+from training.ibn import make_ibn_a, original_names
+from training.weights import load_weights_file
 
 LITE0 = "tf_efficientnet_lite0"
 """The backbone whose ImageNet weights come with an installed package, so that nothing is fetched."""
@@ -27,6 +30,8 @@ class Normalise(nn.Module):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.mean_colour = tuple(round(255 * share) for share in mean)
+        """The picture value, a channel, that becomes 0."""
         self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -80,6 +85,20 @@ class Backbone(nn.Module):
                 self(batch)
         standardise.momentum = momentum
         self.train()
+
+
+class Mirrored(nn.Module):
+    """What `network` gives for pictures (N, H, W, 3) and for their mirror images, added."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.train(network.training)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The sum for `pictures`."""
+        both: Tensor = self.network(pictures) + self.network(pictures.flip(2))
+        return both
 
 
 class LevelPooling(nn.Module):
@@ -136,10 +155,23 @@ def normalisation_of(trunk: nn.Module) -> Normalise:
 
 
 def create_trunk(config: BackboneConfig) -> nn.Module:
-    """The timm network `config.name` without its classifier, with ImageNet weights if `config.pretrained`.
+    """The timm network `config.name` without its classifier, an IBN-Net-a if asked for.
 
-    Raises ThreadlineError when the name is unknown or its weights cannot be fetched.
+    With the weights of the file `config.weights`, or else with ImageNet weights if `config.pretrained`. Raises
+    ThreadlineError when the name is unknown, or when weights cannot be fetched or do not fit.
     """
+    if config.weights is None:
+        trunk = _timm_trunk(config)
+        return make_ibn_a(trunk) if config.ibn_a else trunk
+    trunk = _timm_trunk(replace(config, pretrained=False))
+    if config.ibn_a:
+        load_weights_file(make_ibn_a(trunk), config.weights, original_names)
+    else:
+        load_weights_file(trunk, config.weights)
+    return trunk
+
+
+def _timm_trunk(config: BackboneConfig) -> nn.Module:
     if not timm.is_model(config.name):
         raise ThreadlineError(f"timm knows no network '{config.name}'", f"take '{LITE0}' or one of timm.list_models()")
     what: dict[str, Any] = (

@@ -9,6 +9,17 @@ from contracts.images import Size
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """Published weights in a local file (safetensors, or a torch file that holds tensors only), named by its SHA-256.
+
+    The digest belongs to the configuration, so that another file under the same path is refused.
+    """
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BackboneConfig:
     """A timm network and what is taken from it.
 
@@ -16,6 +27,7 @@ class BackboneConfig:
     the one before); what lies behind the last of them is left out. Without levels it is the network's own pooled
     output. Early levels tell colour, print and cut; the last one what a thing is. `attention` heads learn where to
     look when a level is pooled; 0 pools by the mean. `frozen_stages` counts from the input, the stem being the first.
+    `ibn_a` makes a ResNet of bottlenecks an IBN-Net-a. `weights` take the place of the weights that timm fetches.
     """
 
     name: str = "tf_efficientnet_lite0"
@@ -24,6 +36,8 @@ class BackboneConfig:
     attention: int = 0
     frozen_stages: int = 0
     last_stride_one: bool = False
+    ibn_a: bool = False
+    weights: WeightsFile | None = None
 
     def __post_init__(self) -> None:
         if self.attention and not self.levels:
@@ -34,10 +48,11 @@ class BackboneConfig:
 class Schedule:
     """How long and how fast to learn.
 
-    Learning rates are of AdamW: `learning_rate` for the backbone, `head_learning_rate` for what starts from
-    scratch. They rise linearly over `warmup` (a share of all steps), then fall along a cosine, or by a tenth at
-    each of `milestones` (shares of all steps). `per_epoch` limits how many members an epoch takes. `threads` 0
-    means all cores.
+    Learning rates are of AdamW (or of Adam, whose `weight_decay` is part of the gradient): `learning_rate` for the
+    backbone, `head_learning_rate` for what starts from scratch. They rise linearly over `warmup` (a share of all
+    steps), then fall along a cosine, or by a tenth at each of `milestones` (shares of all steps). `per_epoch` limits
+    how many members an epoch takes. `patience` ends the training after so many epochs without a better one on the
+    validation split; None goes on to the end. `threads` 0 means all cores.
     """
 
     epochs: int
@@ -51,10 +66,14 @@ class Schedule:
     per_epoch: int | None = None
     seed: int = 1
     threads: int = 0
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError("a schedule needs at least 1 epoch and batches of 2")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is a number of epochs from 1, not {self.patience}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps in [0, 1), not {self.warmup}")
 
@@ -81,6 +100,8 @@ class Street2FashionConfig:
     def __post_init__(self) -> None:
         if self.size[0] % 32 or self.size[1] % 32:
             raise ValueError(f"the segmenter's size {self.size} must be divisible by 32")
+        if self.backbone.ibn_a or self.backbone.weights:
+            raise ValueError("the segmenter takes a timm network as it comes: leave out ibn_a and weights")
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class FashionDnaConfig:
     size: Size
     schedule: Schedule
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    dimension: int = 256
+    dimension: int = 512
     images_per_article: int = 2
     fewest_of_a_value: int = 5
     instance_weight: float = 1.0
@@ -103,6 +124,10 @@ class MatchingConfig:
 
     `dropout` is of the backbone's features and of the DNA: there are far fewer garments than weights to learn them by
     heart. `head_width` 0 makes the article head linear; `rerank_negatives` 0 leaves out the reranker.
+
+    With `refine` the DNA is no longer fixed, as it is in the publication: the article encoder starts as FashionDNA's
+    network and learns too. A photo is then compared with the articles of its batch, of each at most
+    `images_per_article` images, and with the last `memory` articles before it, and not with `most_negatives`.
     """
 
     size: Size
@@ -115,15 +140,19 @@ class MatchingConfig:
     rerank_width: int = 128
     rerank_negatives: int = 16
     rerank_depth: int = 50
-    dropout: float = 0.3
+    dropout: float = 0.5
     probing: Probing = field(default_factory=Probing)
+    refine: bool = False
+    images_per_article: int = 2
+    memory: int = 1024
 
 
 @dataclass(frozen=True)
 class ReidBaselineConfig:
     """The strong baseline; a weight of 0 switches its part off. `dimension` 0 keeps the backbone's own width.
 
-    As published there is no `dropout` (of the backbone's features) and no contrast.
+    As published there is no `dropout` (of the backbone's features), no contrast, no change of `light`, and no photo is
+    looked at a second time `mirrored`: see `as_published`. Without `neck` every loss, and retrieval, sees one feature.
     """
 
     size: Size
@@ -139,9 +168,50 @@ class ReidBaselineConfig:
     center_learning_rate: float = 0.5
     contrast_weight: float = 1.0
     contrast_temperature: float = 0.07
+    contrast_memory: int = 0
+    centroid_weight: float = 0.0
+    centroid_margin: float = 0.5
+    proxy_weight: float = 0.0
+    proxy_margin: float = 0.1
+    proxy_scale: float = 32.0
+    proxy_learning_rate: float = 1e-2
+    neck: bool = True
     erasing: float = 0.5
+    light: float = 0.15
     dropout: float = 0.3
+    mirrored: bool = True
     probing: Probing = field(default_factory=Probing)
+
+    @classmethod
+    def as_published(cls, variant: Literal["S", "L"], weights: WeightsFile | None = None) -> ReidBaselineConfig:
+        """The publication's `variant`: S is a ResNet50 at 256 x 128, L a ResNet50-IBN-a at 320 x 320.
+
+        Without `weights` it starts from timm's ResNet50; published L starts from IBN-Net's own ImageNet weights.
+        Batches are P x K with K = 4 and P = 48 (S) or 12 (L). Two things stay as everywhere in this project: pictures
+        keep their aspect on a white ground, and gradients are clipped. Centroid triplets are its optional part:
+        `centroid_weight`.
+        """
+        small = variant == "S"
+        return cls(
+            size=(256, 128) if small else (320, 320),
+            schedule=Schedule(
+                epochs=120,
+                batch_size=4 * (48 if small else 12),
+                learning_rate=1e-4,
+                head_learning_rate=1e-4,
+                weight_decay=5e-4,
+                warmup=1 / 12,
+                decay="step",
+                optimizer="adam",
+            ),
+            backbone=BackboneConfig("resnet50", last_stride_one=True, ibn_a=not small, weights=weights),
+            dimension=0,
+            contrast_weight=0.0,
+            light=0.0,
+            dropout=0.0,
+            mirrored=False,
+            probing=Probing(steps=0),
+        )
 
 
 @dataclass(frozen=True)

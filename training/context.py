@@ -11,12 +11,18 @@ from contracts.model_package import ModelPackage, Provenance
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come: `done` of `total`, with the latest figures."""
+    """How far a stage has come: `done` of `total`, with the latest figures.
+
+    Where a network learns, `pictures_per_s` is its throughput in the present epoch, and `left_s` the seconds to the
+    end of the schedule at the speed so far, evaluations included.
+    """
 
     stage: str
     done: int
     total: int
     values: dict[str, float]
+    pictures_per_s: float | None = None
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)

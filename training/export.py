@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,19 @@ from contracts.errors import ThreadlineError
 from contracts.model_package import Graph, ModelPackage, digests_of_graphs, graph_path, write_package
 from training.context import Trained, TrainingContext
 from training.fit import clear
+
+LIBRARIES = (
+    "threadline",
+    "torch",
+    "torchvision",
+    "timm",
+    "pytorch-lightning",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "pillow",
+)
+"""Those whose release can change what a training gives."""
 
 LEAST_COSINE = 0.9999
 """Between a row of the graph's output and the network's."""
@@ -105,9 +120,20 @@ def finish(
         **description,
         files=digests_of_graphs(context.out, names),
         metrics=metrics,
-        provenance=context.provenance,
+        provenance=context.provenance.model_copy(update={"libraries": library_versions(), "machine": machine()}),
     )
     write_package(context.out, package)
     if context.checkpoints.is_dir():
         clear(context.checkpoints)
     return Trained(package, metrics, tuple(plots))
+
+
+def library_versions() -> dict[str, str]:
+    """The releases of the libraries that shape a package."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def machine() -> str:
+    """What the training ran on, in words."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{platform.system()}, {device}, {torch.get_num_threads()} threads"

@@ -21,13 +21,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.augment import augmented, instance_augmentation
 from training.backbones import Backbone
-from training.configs import FashionDnaConfig
+from training.configs import BackboneConfig, FashionDnaConfig
 from training.context import Trained, TrainingContext
+from training.dna_encoder import DnaEncoder, pool_max, write_encoder
 from training.export import GraphExport, finish
 from training.fit import SELECTION, Batches, Learner, backbone_and_heads, fit
 from training.looks import EMBEDDING_BATCH, article_pictures, articles_of, embed, pool_images, require, unit
 from training.losses import symmetric_contrast
-from training.metrics import balanced_accuracy, retrieval_metrics
+from training.metrics import balanced_accuracy, macro_f1, neighbour_agreement, retrieval_metrics
 from training.pictures import Pictures
 from training.plots import draw_curves
 from training.samplers import shuffled_batches
@@ -36,20 +37,6 @@ from training.sets import ArticleImages, NotEnoughData
 MISSING = -1
 Vocabulary = dict[str, tuple[str, ...]]
 """The values that each attribute's head knows."""
-
-
-class DnaEncoder(nn.Module):
-    """Pictures (N, H, W, 3) uint8 to the DNA of single images (N, F) float32; an article's is their maximum."""
-
-    def __init__(self, config: FashionDnaConfig) -> None:
-        super().__init__()
-        self.backbone = Backbone(config.backbone)
-        self.dna = nn.Linear(self.backbone.width, config.dimension)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """The DNA of `pictures`."""
-        features: Tensor = self.dna(self.backbone(pictures))
-        return features
 
 
 @dataclass(frozen=True)
@@ -67,11 +54,13 @@ class Attributed:
         return np.arange(first, last)
 
 
-class _FashionDna(Learner):
+class FashionDnaLearner(Learner):
+    """The DNA and one head an attribute."""
+
     def __init__(self, config: FashionDnaConfig, steps: int, vocabulary: Vocabulary, sides: Mapping[str, Attributed]):
         super().__init__(config.schedule, steps)
         self.config = config
-        self.network = DnaEncoder(config)
+        self.network = DnaEncoder(config.backbone, config.dimension)
         self.heads = nn.ModuleDict(
             {head_name(name): nn.Linear(config.dimension, len(values)) for name, values in vocabulary.items()}
         )
@@ -80,6 +69,7 @@ class _FashionDna(Learner):
         self._weights = {name: class_weights(train[name], len(values)) for name, values in vocabulary.items()}
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """The loss of what `load_views` gives: attributes, and telling single garments apart."""
         pictures, owners, labels, views = batch
         count = len(owners.unique())
         features = self.network(pictures)
@@ -107,24 +97,30 @@ class _FashionDna(Learner):
         return symmetric_contrast(one, other, same, torch.zeros_like(same), 1 / self.config.instance_temperature)
 
     def evaluate(self) -> dict[str, float]:
+        """`measure` on the validation articles."""
         return self.measure("val")
 
     def measure(self, split: str) -> dict[str, float]:
-        """Balanced accuracy per attribute, and how often an article is found again from an altered view of it."""
+        """Balanced accuracy and F1 per attribute, and how often an article is found again from an altered view.
+
+        The best epoch is chosen by the mean of all but the F1.
+        """
         side = self._sides[split]
         if side.count < 2:
             return {}
         plain = embed(self.network, side.images.batches(EMBEDDING_BATCH))
         dna = pool_images(plain, side.owners, side.count, "max")
-        values = {}
+        values, f1 = {}, {}
         for name, labels in side.labels.items():
             known = labels != MISSING
             if known.any():
                 logits = self.heads[head_name(name)](torch.from_numpy(dna[known]).to(self.device)).cpu().numpy()
-                values[f"{split}/balanced_accuracy_{name}"] = balanced_accuracy(logits.argmax(axis=1), labels[known])
+                predicted = logits.argmax(axis=1)
+                values[f"{split}/balanced_accuracy_{name}"] = balanced_accuracy(predicted, labels[known])
+                f1[f"{split}/macro_f1_{name}"] = macro_f1(predicted, labels[known])
         if self.config.instance_weight:
             values[f"{split}/instance_acc_1"] = self._found_again(side, dna)
-        return {**values, SELECTION: float(np.mean(list(values.values())))} if values else {}
+        return {**values, **f1, SELECTION: float(np.mean(list(values.values())))} if values else {}
 
     def _found_again(self, side: Attributed, dna: NDArray[np.float32]) -> float:
         augmentation = instance_augmentation(self.config.size)
@@ -135,6 +131,7 @@ class _FashionDna(Learner):
         return retrieval_metrics(unit(views), unit(dna), [[row] for row in range(side.count)], ks=(1,)).acc[1]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
+        """The backbone; the DNA and the heads."""
         return backbone_and_heads(self.network.backbone, [self.network.dna, self.heads], self.schedule)
 
 
@@ -156,11 +153,15 @@ def train_fashion_dna(articles: Sequence[ArticleImages], config: FashionDnaConfi
         lambda members: load_views(members, sides["train"], config),
         schedule.seed,
     )
-    learner = _FashionDna(config, schedule.epochs * len(batches), vocabulary, sides)
+    learner = FashionDnaLearner(config, schedule.epochs * len(batches), vocabulary, sides)
     curves = fit(learner, batches, context, "fashion_dna")
     with torch.inference_mode():
         measured = {name: value for split in ("val", "test") for name, value in learner.measure(split).items()}
     measured.pop(SELECTION, None)
+    for split in ("val", "test"):
+        measured.update(similarity(learner.network, sides[split], f"{split}/similar"))
+        if config.backbone.pretrained:
+            measured.update(similarity(plain_backbone(config.backbone), sides[split], f"{split}/similar_imagenet"))
     plots = [draw_curves(curves, "FashionDNA", context.plots)]
     check = sides["train"].images.batch(range(min(8, len(sides["train"].images))))
     graph = GraphExport("article_encoder", learner.network, (("pictures", check),), "features")
@@ -170,8 +171,28 @@ def train_fashion_dna(articles: Sequence[ArticleImages], config: FashionDnaConfi
         "sizes": {"article": config.size},
         "dimension": config.dimension,
         "pooling": "max",
+        "weights": write_encoder(learner.network, context.out),
     }
     return finish([graph], description, measured, plots, context)
+
+
+def similarity(network: nn.Module, side: Attributed, prefix: str) -> dict[str, float]:
+    """The agreement of each attribute among the ten articles of `side` that `network` holds for the most similar."""
+    if side.count < 2:
+        return {}
+    images = embed(network, side.images.batches(EMBEDDING_BATCH))
+    vectors = unit(pool_images(images, side.owners, side.count, "max"))
+    known = {name: labels != MISSING for name, labels in side.labels.items()}
+    return {
+        f"{prefix}_{name}": neighbour_agreement(vectors[known[name]], labels[known[name]])
+        for name, labels in side.labels.items()
+        if known[name].sum() > 1
+    }
+
+
+def plain_backbone(config: BackboneConfig) -> Backbone:
+    """The backbone of `config` as it comes, to compare with."""
+    return Backbone(BackboneConfig(config.name, ibn_a=config.ibn_a, weights=config.weights))
 
 
 def attributed(
@@ -236,9 +257,3 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> Tensor:
     counts = np.maximum(np.bincount(labels[labels != MISSING], minlength=classes), 1)
     weights = np.sqrt(1 / counts)
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
-
-
-def pool_max(features: Tensor, owners: Tensor, count: int) -> Tensor:
-    """The maximum of `features` (I, F) over the images of each owner (I,): (count, F)."""
-    start = features.new_full((count, features.shape[1]), -torch.inf)
-    return start.scatter_reduce(0, owners[:, None].expand_as(features), features, "amax", include_self=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +48,7 @@ class Learner(LightningModule):
 
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups of parameters as AdamW takes them."""
+        """Groups of parameters as torch's optimisers take them."""
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
         super().__init__()
@@ -61,8 +62,9 @@ class Learner(LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW and the learning rate's course, step by step."""
-        optimizer = torch.optim.AdamW(self.parameter_groups(), weight_decay=self.schedule.weight_decay)
+        """The optimiser and the learning rate's course, step by step."""
+        kind = torch.optim.Adam if self.schedule.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind(self.parameter_groups(), weight_decay=self.schedule.weight_decay)
         course = LambdaLR(optimizer, lambda step: rate_at(step, self.steps, self.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": course, "interval": "step"}}
 
@@ -96,29 +98,69 @@ class Batches:
             yield yield_value
 
 
+class Pace:
+    """How fast a training goes: pictures a second in this epoch, and the seconds left of `total` steps."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._clock = total, clock
+
+    def start(self, done: int) -> None:
+        """Begin with so many steps `done` by an earlier process."""
+        self._first, self._started_s = done, self._clock()
+
+    def start_epoch(self) -> None:
+        """Begin another epoch."""
+        self._pictures, self._epoch_s = 0, self._clock()
+
+    def pictures_per_s(self, more: int) -> float:
+        """The throughput of this epoch, now that so many `more` pictures are learnt from."""
+        self._pictures += more
+        return self._pictures / max(self._clock() - self._epoch_s, 1e-6)
+
+    def left_s(self, done: int) -> float:
+        """The seconds to the end with so many steps `done`."""
+        return (self._clock() - self._started_s) / max(1, done - self._first) * (self._total - done)
+
+
 class _Watch(Callback):
-    """Seeds each epoch, evaluates after it, reports, and keeps the curves with the checkpoint."""
+    """Seeds each epoch, evaluates after it, reports, stops early, and keeps the curves with the checkpoint."""
 
     def __init__(self, context: TrainingContext, schedule: Schedule, total: int, stage: str) -> None:
         self._context, self._schedule, self._total, self._stage = context, schedule, total, stage
-        self._losses: list[float] = []
+        self._shown: list[dict[str, float]] = []
+        self._pace = Pace(total)
         self.curves: Curves = {}
+
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
+        self._pace.start(trainer.global_step)
+        trainer.should_stop = self._is_over()  # a training that was cut short after its last epoch
 
     def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
         torch.manual_seed(self._schedule.seed * 1000 + trainer.current_epoch)
-        self._losses = []
+        self._shown = []
+        self._pace.start_epoch()
 
-    def on_train_batch_end(self, trainer: Trainer, module: Any, *_: Any) -> None:
-        self._losses.append(module.shown["loss"])
-        self._context.report(Progress(self._stage, trainer.global_step, self._total, module.shown))
+    def on_train_batch_end(self, trainer: Trainer, module: Any, _: Any, batch: Any, *__: Any) -> None:
+        self._shown.append(module.shown)
+        rate = self._pace.pictures_per_s(len(batch if isinstance(batch, Tensor) else batch[0]))
+        self._report(trainer, module.shown, rate)
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
-        values = {"train/loss": float(np.mean(self._losses)), **evaluated(module)}
+        means = {f"train/{name}": float(np.mean([one[name] for one in self._shown])) for name in self._shown[0]}
+        values = {**means, **evaluated(module)}
         for name, value in values.items():
             self.curves.setdefault(name, []).append(value)
         module.log(SELECTION, torch.tensor(values.get(SELECTION, float(trainer.current_epoch)), dtype=torch.float32))
         self._context.log(values, trainer.global_step)
-        self._context.report(Progress(self._stage, trainer.global_step, self._total, values))
+        self._report(trainer, values, None)
+        trainer.should_stop = self._is_over()
+
+    def _report(self, trainer: Trainer, values: dict[str, float], rate: float | None) -> None:
+        done = trainer.global_step
+        self._context.report(Progress(self._stage, done, self._total, values, rate, self._pace.left_s(done)))
+
+    def _is_over(self) -> bool:
+        return has_stalled(self.curves.get(SELECTION, []), self._schedule.patience)
 
     def state_dict(self) -> dict[str, Any]:
         return {"curves": self.curves}
@@ -180,6 +222,11 @@ def evaluated(learner: Learner) -> dict[str, float]:
     return values
 
 
+def has_stalled(figures: Sequence[float], patience: int | None) -> bool:
+    """Whether the best of `figures`, one an epoch and higher is better, is `patience` epochs or more ago."""
+    return patience is not None and len(figures) > patience and len(figures) - 1 - int(np.argmax(figures)) >= patience
+
+
 def rate_at(step: int, steps: int, schedule: Schedule) -> float:
     """The factor on the learning rates at `step` of `steps`, in (0, 1]."""
     warm = max(1, round(schedule.warmup * steps))
@@ -192,10 +239,13 @@ def rate_at(step: int, steps: int, schedule: Schedule) -> float:
 
 
 def backbone_and_heads(backbone: nn.Module, heads: Sequence[nn.Module], schedule: Schedule) -> list[dict[str, Any]]:
-    """Two groups of parameters with the schedule's two learning rates; what is frozen is in none."""
+    """Two groups of parameters with the schedule's two learning rates; what does not learn is in none."""
     groups = [
         {"params": [p for p in backbone.parameters() if p.requires_grad], "lr": schedule.learning_rate},
-        {"params": [p for head in heads for p in head.parameters()], "lr": schedule.head_learning_rate},
+        {
+            "params": [p for head in heads for p in head.parameters() if p.requires_grad],
+            "lr": schedule.head_learning_rate,
+        },
     ]
     return [group for group in groups if group["params"]]
 

@@ -40,6 +40,23 @@ def symmetric_contrast(one: Tensor, other: Tensor, positive: Tensor, ignored: Te
     return (forth + back) / 2
 
 
+def contrast_with_memory(
+    one: Tensor, other: Tensor, remembered: Tensor, same: Tensor, apart: Tensor, shown: Tensor, scale: Tensor | float
+) -> Tensor:
+    """`symmetric_contrast` where `one` (N, D) is also held against `remembered` vectors (R, D) of the kind of `other`.
+
+    `same` and `apart` (N, M) bool: positives, and what counts on neither side. Remembered vectors are negatives only,
+    but for those `shown` (N, R): too old to be positives, they count on neither side. Scalar.
+    """
+    forth = multi_positive_cross_entropy(
+        scale * one @ torch.cat([other, remembered]).T,
+        torch.cat([same, torch.zeros_like(shown)], dim=1),
+        torch.cat([apart, shown], dim=1),
+    )
+    back = multi_positive_cross_entropy(scale * other @ one.T, same.T, apart.T)
+    return (forth + back) / 2
+
+
 def euclidean_distances(vectors: Tensor) -> Tensor:
     """The distances (N, N) between `vectors` (N, D), with a gradient that stays finite where they coincide."""
     squares = (vectors * vectors).sum(dim=1)
@@ -70,6 +87,46 @@ def batch_hard_triplet(vectors: Tensor, labels: Tensor, ignored: Tensor, margin:
     loss = TripletMarginLoss(margin=margin, distance=distance, reducer=MeanReducer())
     value: Tensor = loss(vectors, labels, indices_tuple=triplets)
     return value
+
+
+def centroid_triplet(vectors: Tensor, labels: Tensor, ignored: Tensor, margin: float) -> Tensor:
+    """The batch-hard triplet loss over images and centroids of `vectors` (N, D) with `labels` (N,); scalar.
+
+    Each class's images take their turn as the query; the mean of its others is its centroid, and the hardest triplets
+    are sought among the queries and centroids of a turn. The mean over the turns. A class takes part in as many turns
+    as it has images, and in none with one alone; a turn with fewer than two classes does not count. A centroid is
+    ignored where an image of it is. Wieczorek et al. 2021, section 3.
+    """
+    same = labels[:, None] == labels[None, :]
+    turn = torch.tril(same, diagonal=-1).sum(dim=1)  # (N,): how many of its class come before it
+    turn = turn.masked_fill(same.sum(dim=1) < 2, -1)
+    losses = []
+    for now in range(int(turn.max()) + 1):
+        queries = torch.nonzero(turn == now).flatten()  # (Q,): at most one of each class
+        if len(queries) < 2:
+            continue
+        of_centroid = same[queries].to(vectors.dtype)  # (Q, N)
+        of_centroid[torch.arange(len(queries)), queries] = 0
+        centroids = (of_centroid @ vectors) / of_centroid.sum(dim=1, keepdim=True)
+        within = torch.cat([F.one_hot(queries, len(labels)).to(vectors.dtype), of_centroid])  # (2 Q, N)
+        apart = (within @ ignored.to(vectors.dtype) @ within.T) > 0
+        items, names = torch.cat([vectors[queries], centroids]), labels[queries].repeat(2)
+        losses.append(batch_hard_triplet(items, names, apart, margin))
+    return torch.stack(losses).mean() if losses else vectors.sum() * 0
+
+
+def proxy_anchor(cosines: Tensor, labels: Tensor, ignored: Tensor, margin: float, scale: float) -> Tensor:
+    """The Proxy-Anchor loss of the `cosines` (N, C) between vectors and the proxies of all classes; scalar.
+
+    `labels` (N,) int64; pairs that are `ignored` (N, C) bool are neither right nor wrong. Kim et al. 2020, equation 4.
+    """
+    right = F.one_hot(labels, cosines.shape[1]).bool()
+    nothing = cosines.new_zeros(1, cosines.shape[1])  # the 1 of log(1 + sum)
+    pull = (-scale * (cosines - margin)).masked_fill(~right, -torch.inf)
+    push = (scale * (cosines + margin)).masked_fill(right | ignored, -torch.inf)
+    pulled = torch.cat([nothing, pull]).logsumexp(dim=0).sum() / right.any(dim=0).sum()
+    pushed = torch.cat([nothing, push]).logsumexp(dim=0).mean()
+    return pulled + pushed
 
 
 def center_loss(vectors: Tensor, labels: Tensor, centers: Tensor) -> Tensor:

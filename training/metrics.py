@@ -115,3 +115,32 @@ def balanced_accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int64]) ->
     """The mean over the classes that occur in `truth` (N,) of the share of them that `predicted` (N,) hits."""
     classes = np.unique(truth)
     return float(np.mean([(predicted[truth == one] == one).mean() for one in classes])) if classes.size else 0.0
+
+
+def macro_f1(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    """The mean over the classes that `predicted` or `truth` (N,) names of their F1, in [0, 1]."""
+    classes = np.union1d(predicted, truth)
+    hits = np.array([((predicted == one) & (truth == one)).sum() for one in classes])
+    named = np.array([(predicted == one).sum() + (truth == one).sum() for one in classes])
+    return float(np.mean(2 * hits / named)) if classes.size else 0.0
+
+
+def neighbour_agreement(
+    vectors: NDArray[np.float32], labels: NDArray[np.int64], k: int = 10, *, block_bytes: int = BLOCK_BYTES
+) -> float:
+    """The mean share of the `k` nearest other items, by dot product of unit `vectors` (N, D), with an item's label.
+
+    `labels` (N,) int64. Of fewer than `k` others all count; 0.0 for fewer than two items.
+    """
+    count = min(k, len(vectors) - 1)
+    if count < 1:
+        return 0.0
+    agreeing = 0
+    step = max(1, block_bytes // (4 * len(vectors)))
+    for start in range(0, len(vectors), step):
+        scores = vectors[start : start + step] @ vectors.T  # (block, N)
+        own = np.arange(start, start + len(scores))
+        scores[np.arange(len(scores)), own] = -np.inf
+        nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        agreeing += int((labels[nearest] == labels[own, None]).sum())
+    return agreeing / (count * len(vectors))

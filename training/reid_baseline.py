@@ -1,9 +1,10 @@
 """The strong baseline: a re-identification network for photos and articles alike.
 
 One encoder, P x K batches, BNNeck (metric losses on the feature before it, identity loss after), label smoothing,
-batch-hard triplets, centers, random erasing, warm-up. On top of what is published, InfoNCE between the photos and the
-articles of a batch on the feature that retrieval uses. Every part can be switched off. A photo of several articles
-stands for one of them at a time; its other articles never count as different from it.
+batch-hard triplets, centers, centroid triplets, random erasing, warm-up. On top of what is published, InfoNCE between
+the photos and the articles of a batch, and of those just before it, and Proxy-Anchor, both on the feature that
+retrieval uses. Every part can be switched off; `ReidBaselineConfig.as_published` is what is published, and no more. A
+photo of several articles stands for one of them at a time; its other articles never count as different from it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from training.augment import Augmentation, augmented, reid_augmentation
-from training.backbones import Backbone
+from training.backbones import Backbone, Mirrored
 from training.configs import ReidBaselineConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
@@ -34,7 +35,15 @@ from training.looks import (
     require,
     unit,
 )
-from training.losses import batch_hard_triplet, center_loss, identity_loss, symmetric_contrast
+from training.losses import (
+    batch_hard_triplet,
+    center_loss,
+    centroid_triplet,
+    contrast_with_memory,
+    identity_loss,
+    proxy_anchor,
+)
+from training.memory import VectorMemory
 from training.metrics import retrieval_metrics
 from training.plots import draw_curves
 from training.pretrained import UnitVectors
@@ -52,8 +61,10 @@ class ReidEncoder(nn.Module):
         self.dimension = config.dimension or self.backbone.width
         linear = nn.Linear(self.backbone.width, config.dimension, bias=False) if config.dimension else nn.Identity()
         self.reduce = nn.Sequential(nn.Dropout(config.dropout), linear)
-        self.neck = nn.BatchNorm1d(self.dimension)
-        self.neck.bias.requires_grad_(False)
+        self.neck: nn.Module = nn.Identity()
+        if config.neck:
+            self.neck = nn.BatchNorm1d(self.dimension)
+            self.neck.bias.requires_grad_(False)
 
     def before_neck(self, pictures: Tensor) -> Tensor:
         """The features (N, D) that the metric losses see."""
@@ -85,7 +96,9 @@ class Batch(NamedTuple):
         return shared & (self.identity[:, None] != self.identity[None, :])
 
 
-class _ReidBaseline(Learner):
+class ReidLearner(Learner):
+    """The encoder with everything that only its losses need."""
+
     centers: Tensor
 
     def __init__(self, config: ReidBaselineConfig, steps: int, classes: int, validation: Side) -> None:
@@ -95,9 +108,16 @@ class _ReidBaseline(Learner):
         self.classify = nn.Linear(self.network.dimension, classes, bias=False)
         nn.init.normal_(self.classify.weight, std=0.001)
         self.register_buffer("centers", torch.randn(classes, self.network.dimension))
+        self.memory = VectorMemory(config.contrast_memory, self.network.dimension)
+        self.proxies: nn.Parameter | None = None
+        if config.proxy_weight:
+            self.proxies = nn.Parameter(
+                nn.init.kaiming_normal_(torch.empty(classes, self.network.dimension), mode="fan_out")
+            )
         self._validation = validation
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum of the parts, and each of them."""
         return self.loss_of(self.network.backbone(batch.pictures), batch)
 
     def loss_of(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -118,16 +138,32 @@ class _ReidBaseline(Learner):
         if config.center_weight:
             parts["center"] = config.center_weight * center_loss(before, batch.identity, self.centers)
             self._move_centers(before.detach(), batch.identity)
+        if config.centroid_weight:
+            centroid = centroid_triplet(before, batch.identity, ignored, config.centroid_margin)
+            parts["centroid"] = config.centroid_weight * centroid
+        if self.proxies is not None:
+            cosines = F.normalize(after, dim=1) @ F.normalize(self.proxies, dim=1).T
+            parts["proxy"] = config.proxy_weight * proxy_anchor(
+                cosines, batch.identity, batch.ignored_classes(), config.proxy_margin, config.proxy_scale
+            )
         if config.contrast_weight:
             parts["contrast"] = config.contrast_weight * self._contrast(after, batch, ignored)
         return torch.stack(list(parts.values())).sum(), {name: float(part.detach()) for name, part in parts.items()}
 
     def _contrast(self, after: Tensor, batch: Batch, ignored: Tensor) -> Tensor:
-        photo, article = batch.is_photo, ~batch.is_photo
+        """InfoNCE: a photo against the articles of the batch and of the memory, an article against the photos."""
         vectors = F.normalize(after, dim=1)
-        same = batch.identity[photo][:, None] == batch.identity[article][None, :]
+        photo, article = vectors[batch.is_photo], vectors[~batch.is_photo]
+        of_photo, of_article = batch.identity[batch.is_photo], batch.identity[~batch.is_photo]
+        same = of_photo[:, None] == of_article[None, :]
+        apart = ignored[batch.is_photo][:, ~batch.is_photo]
+        remembered, whose = self.memory.recall()
+        shown = batch.shows[batch.is_photo][:, whose]
         scale = 1 / self.config.contrast_temperature
-        return symmetric_contrast(vectors[photo], vectors[article], same, ignored[photo][:, article], scale)
+        loss = contrast_with_memory(photo, article, remembered, same, apart, shown, scale)
+        if self.training:
+            self.memory.keep(article, of_article)
+        return loss
 
     def _move_centers(self, vectors: Tensor, identity: Tensor) -> None:
         """A step of gradient descent on the unweighted center loss, as the centers' own SGD takes it."""
@@ -136,6 +172,7 @@ class _ReidBaseline(Learner):
             self.centers.index_add_(0, identity, pull, alpha=-self.config.center_learning_rate)
 
     def evaluate(self) -> dict[str, float]:
+        """The retrieval of the articles that validation photos show."""
         values = self.measure(self._validation, "val")
         return {**values, SELECTION: values["val/acc_1"] + values["val/map"]} if values else {}
 
@@ -147,8 +184,12 @@ class _ReidBaseline(Learner):
 
     def measure_against(self, articles: NDArray[np.float32], side: Side, prefix: str) -> dict[str, float]:
         """The retrieval from the photos of `side` of articles with the given vectors."""
-        photos = unit(embed(self.network, side.photos.batches(EMBEDDING_BATCH)))
+        photos = unit(embed(self.photo_network(), side.photos.batches(EMBEDDING_BATCH)))
         return retrieval_metrics(photos, articles, side.relevant).named(prefix)
+
+    def photo_network(self) -> nn.Module:
+        """What encodes a photo: the network, or its sum over the photo and its mirror image."""
+        return Mirrored(self.network) if self.config.mirrored else self.network
 
     def article_vectors(self, side: Side) -> NDArray[np.float32]:
         """The vectors (A, D) of the articles of `side`, each by the mean of its images."""
@@ -156,10 +197,12 @@ class _ReidBaseline(Learner):
         return unit(pool_images(images, side.owners, side.count, "mean"))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
+        """The backbone, what starts from scratch, and the proxies; what no part of the loss uses is in none."""
         network = self.network
-        groups = backbone_and_heads(network.backbone, [network.reduce, network.neck, self.classify], self.schedule)
-        for group in groups:
-            group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+        heads = [network.reduce, network.neck, *([self.classify] if self.config.identity_weight else [])]
+        groups = backbone_and_heads(network.backbone, heads, self.schedule)
+        if self.proxies is not None:
+            groups.append({"params": [self.proxies], "lr": self.config.proxy_learning_rate})
         return groups
 
 
@@ -196,7 +239,6 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     members = members_of(train)
     per_identity = float(np.mean([min(config.images_per_identity, sum(map(len, one))) for one in members]))
     identities = max(2, round(schedule.batch_size / per_identity))
-    augmentation = reid_augmentation(config.size, config.erasing, (128, 128, 128))
 
     torch.manual_seed(schedule.seed)
     batches = Batches(
@@ -204,7 +246,9 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
         lambda pairs: load_batch(pairs, train, augmentation),
         schedule.seed,
     )
-    learner = _ReidBaseline(config, schedule.epochs * len(batches), len(learnt), validation)
+    learner = ReidLearner(config, schedule.epochs * len(batches), len(learnt), validation)
+    fill = learner.network.backbone.normalise.mean_colour
+    augmentation = reid_augmentation(config.size, config.erasing, fill, config.light)
     if config.probing.steps and not resumable(context):
         _probe_heads(learner, train, members, context)
     curves = fit(learner, batches, context, "reid_baseline")
@@ -217,7 +261,7 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     plots = [draw_curves(curves, "Strong baseline", context.plots)]
     check = (("pictures", train.photos.batch(range(min(8, len(train.photos))))),)
     graphs = [
-        GraphExport("photo_encoder", UnitVectors(learner.network), check, "vectors"),
+        GraphExport("photo_encoder", UnitVectors(learner.photo_network()), check, "vectors"),
         GraphExport("article_encoder", learner.network, check, "features"),
     ]
     description = {
@@ -231,7 +275,7 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
 
 
 def _probe_heads(
-    learner: _ReidBaseline, side: Side, members: Sequence[Sequence[Sequence[int]]], context: TrainingContext
+    learner: ReidLearner, side: Side, members: Sequence[Sequence[Sequence[int]]], context: TrainingContext
 ) -> None:
     """Let everything but the backbone learn first."""
     config = learner.config

@@ -78,23 +78,28 @@ class PersonProbability(nn.Module):
         return logits.sigmoid()
 
 
-class _Street2Fashion(Learner):
+class Street2FashionLearner(Learner):
+    """The segmenter on photos and their masks."""
+
     def __init__(self, config: Street2FashionConfig, steps: int, validation: Pictures) -> None:
         super().__init__(config.schedule, steps)
         self.network = PersonSegmenter(config)
         self._validation = validation
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
+        """Dice plus binary cross-entropy of (pictures, who is a person (N, H, W) bool)."""
         pictures, person = batch
         logits = self.network(pictures)
         truth = person.to(logits.dtype)
         return dice_loss(logits, truth) + F.binary_cross_entropy_with_logits(logits, truth), {}
 
     def evaluate(self) -> dict[str, float]:
+        """The overlap of the validation masks."""
         values = iou_summary(overlaps(self.network, self._validation), "val")
         return {**values, SELECTION: values["val/iou"]} if values else {}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
+        """The encoder; the decoder and the last layer."""
         unet = self.network.unet
         return backbone_and_heads(unet.encoder, [unet.decoder, unet.segmentation_head], self.schedule)
 
@@ -122,7 +127,7 @@ def train_street2fashion(
 
     torch.manual_seed(schedule.seed)
     batches = Batches(plan, load, schedule.seed)
-    learner = _Street2Fashion(config, schedule.epochs * len(batches), pictures["val"])
+    learner = Street2FashionLearner(config, schedule.epochs * len(batches), pictures["val"])
     curves = fit(learner, batches, context, "street2fashion")
     metrics = {}
     for split in ("val", "test"):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from pytorch_metric_learning.losses import NTXentLoss
+from pytorch_metric_learning.losses import NTXentLoss, ProxyAnchorLoss
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -117,6 +117,98 @@ def test_coinciding_vectors_have_a_finite_triplet_gradient() -> None:
     points = torch.ones(4, 3, requires_grad=True)
     losses.batch_hard_triplet(points, torch.tensor([0, 0, 1, 1]), torch.zeros(4, 4).bool(), 0.5).backward()
     assert points.grad is not None and bool(points.grad.isfinite().all())
+
+
+def reference_centroid_triplet(points: Tensor, names: Tensor, ignored: Tensor, margin: float) -> float:
+    """Turn by turn, class by class, as the publication says it."""
+    classes = {int(name): [i for i in range(len(names)) if names[i] == name] for name in names}
+    turns = []
+    for turn in range(max(len(own) for own in classes.values())):
+        items: list[tuple[Tensor, int, set[int]]] = []  # a vector, its class, and the images that it is made of
+        for name, own in classes.items():
+            if len(own) > max(turn, 1):
+                rest = [i for i in own if i != own[turn]]
+                items.append((points[own[turn]], name, {own[turn]}))
+                items.append((torch.stack([points[i] for i in rest]).mean(dim=0), name, set(rest)))
+        values = []
+        for vector, name, of in items:
+            near = [math.dist(vector, v) for v, n, o in items if n == name and o != of]
+            far = [
+                math.dist(vector, v)
+                for v, n, o in items
+                if n != name and not any(bool(ignored[i, j]) for i in of for j in o)
+            ]
+            if near and far:
+                values.append(max(0.0, max(near) - min(far) + margin))
+        if len({name for _, name, _ in items}) > 1:
+            turns.append(sum(values) / len(values) if values else 0.0)
+    return sum(turns) / len(turns)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("names", [[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 1, 0, 2, 2, 1, 1, 3, 2, 4, 0, 0]])
+def test_centroid_triplet_goes_turn_by_turn(names: list[int], masked: bool) -> None:
+    points, ignored = 0.3 * vectors(20), NONE.clone()
+    if masked:
+        ignored[0, 4] = ignored[4, 0] = ignored[3, 1] = ignored[1, 3] = True
+    expected = reference_centroid_triplet(points, torch.tensor(names), ignored, 0.5)
+    found = losses.centroid_triplet(points, torch.tensor(names), ignored, 0.5)
+    assert found.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_centroids_need_two_classes_with_two_images() -> None:
+    points = vectors(21, 4).requires_grad_()
+    no_mask = torch.zeros(4, 4, dtype=torch.bool)
+    for names in ([0, 1, 2, 3], [0, 0, 1, 2], [0, 0, 0, 0]):
+        loss = losses.centroid_triplet(points, torch.tensor(names), no_mask, 0.5)
+        loss.backward()
+        assert loss.item() == 0
+    assert points.grad is not None and bool(points.grad.isfinite().all())
+
+
+def test_proxy_anchor_is_the_libraries() -> None:
+    points, names = vectors(22), labels()
+    library = ProxyAnchorLoss(num_classes=6, embedding_size=5, margin=0.1, alpha=32)
+    proxies = F.normalize(library.proxies.detach(), dim=1)
+    cosines = F.normalize(points, dim=1) @ proxies.T
+    found = losses.proxy_anchor(cosines, names, torch.zeros(12, 6).bool(), 0.1, 32)
+    assert found.item() == pytest.approx(library(points, names).item(), rel=1e-5)
+
+
+def test_proxies_of_what_a_picture_also_shows_do_not_push_it() -> None:
+    cosines = F.normalize(vectors(23, 3), dim=1) @ F.normalize(vectors(24, 4), dim=1).T
+    cosines.requires_grad_()
+    ignored = torch.zeros(3, 4, dtype=torch.bool)
+    ignored[0, 2] = True
+    losses.proxy_anchor(cosines, torch.tensor([0, 1, 2]), ignored, 0.1, 32).backward()
+    assert cosines.grad is not None and cosines.grad[0, 2] == 0
+    assert (cosines.grad != 0).sum() == 11
+
+
+def test_remembered_vectors_are_negatives_in_one_direction_unless_they_are_shown() -> None:
+    one, other, remembered = (F.normalize(vectors(seed, count), dim=1) for seed, count in ((25, 3), (26, 4), (27, 5)))
+    same, apart, shown = torch.zeros(3, 4).bool(), torch.zeros(3, 4).bool(), torch.zeros(3, 5).bool()
+    same[0, 0] = same[1, 1] = same[1, 2] = same[2, 3] = True
+    apart[2, 0] = shown[0, 3] = shown[2, 1] = True
+    scale = 7.0
+
+    def cost(score: float, against: list[float]) -> float:
+        return -math.log(math.exp(score) / (math.exp(score) + sum(map(math.exp, against))))
+
+    here, past = (scale * one @ other.T).tolist(), (scale * one @ remembered.T).tolist()
+    forth, back = [], []
+    for i in range(3):
+        against = [here[i][j] for j in range(4) if not same[i, j] and not apart[i, j]]
+        against += [past[i][j] for j in range(5) if not shown[i, j]]
+        own = [cost(here[i][j], against) for j in range(4) if same[i, j]]
+        forth.append(sum(own) / len(own))
+    for j in range(4):
+        against = [here[i][j] for i in range(3) if not same[i, j] and not apart[i, j]]
+        own = [cost(here[i][j], against) for i in range(3) if same[i, j]]
+        back.append(sum(own) / len(own))
+    expected = (sum(forth) / 3 + sum(back) / 4) / 2
+    found = losses.contrast_with_memory(one, other, remembered, same, apart, shown, scale)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_center_loss_is_half_the_mean_squared_distance() -> None:

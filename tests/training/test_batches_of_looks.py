@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from training.fashion_dna import class_weights, pool_max, vocabulary_of
+from training.dna_encoder import pool_max
+from training.fashion_dna import class_weights, vocabulary_of
 from training.looks import pool_images, unit
 from training.matching import Assortment
 from training.reid_baseline import Batch

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from training.configs import Schedule
 from training.context import Progress, TrainingContext
-from training.fit import SELECTION, Batches, Learner, fit, rate_at
+from training.fit import SELECTION, Batches, Learner, Pace, fit, has_stalled, rate_at
+from training.plots import draw_curves
 
 Workplace = Callable[..., TrainingContext]
 SCHEDULE = Schedule(epochs=4, batch_size=4, learning_rate=0.05, head_learning_rate=0.05)
@@ -114,6 +117,87 @@ def test_an_epoch_is_logged_and_every_step_reported(workplace: Workplace) -> Non
     fit(Line(SCHEDULE, 32), batches(), context, "line")
     assert logged == [8, 16, 24, 32]
     assert set(reported) == set(range(1, 33))
+
+
+def test_progress_says_the_throughput_and_the_time_left(workplace: Workplace) -> None:
+    reported: list[Progress] = []
+    fit(Line(SCHEDULE, 32), batches(), workplace(report=reported.append), "line")
+    steps = [one for one in reported if one.pictures_per_s is not None]
+    assert len(steps) == 32
+    assert all(one.left_s is not None and (one.left_s > 0) == (one.done < 32) for one in reported)
+
+
+def test_pace_counts_what_this_process_did() -> None:
+    now = 0.0
+    pace = Pace(total=100, clock=lambda: now)
+    pace.start(done=40)
+    now = 5.0
+    pace.start_epoch()
+    now = 7.0
+    assert pace.pictures_per_s(8) == 4
+    assert pace.pictures_per_s(8) == 8
+    now = 10.0
+    assert pace.left_s(done=60) == pytest.approx(20), "half a second a step, evaluations included"
+
+
+@pytest.mark.parametrize(
+    ("figures", "patience", "stalled"),
+    [
+        ([], 1, False),
+        ([0.5], 1, False),
+        ([0.5, 0.4], 1, True),
+        ([0.5, 0.6], 1, False),
+        ([0.1, 0.5, 0.4], 2, False),
+        ([0.1, 0.5, 0.4, 0.5], 2, True),
+        ([0.5, 0.4, 0.3, 0.2], None, False),
+    ],
+)
+def test_a_training_stalls_after_its_patience(figures: list[float], patience: int | None, stalled: bool) -> None:
+    assert has_stalled(figures, patience) == stalled
+
+
+def test_it_stops_early_and_a_resumed_one_stops_there_too(workplace: Workplace) -> None:
+    patient = dataclasses.replace(SCHEDULE, epochs=6, patience=2)
+    figures = [0.1, 0.9, 0.2, 0.3, 1.0, 1.0]
+    curves = fit(Line(patient, 48, figures), batches(), workplace(), "line")
+    assert curves[SELECTION] == figures[:4]
+    steps: list[int] = []
+    resumed = fit(Line(patient, 48, figures), batches(), workplace(report=lambda p: steps.append(p.done)), "line")
+    assert resumed == curves and steps == []
+
+
+def test_without_validation_nothing_stops_early(workplace: Workplace) -> None:
+    curves = fit(Line(dataclasses.replace(SCHEDULE, patience=1), 32), batches(), workplace(), "line")
+    assert len(curves["train/loss"]) == 4
+
+
+def test_every_part_of_the_loss_has_a_curve_and_a_panel(workplace: Workplace) -> None:
+    class Parts(Line):
+        def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+            loss, _ = super().loss(batch)
+            return loss, {"double": 2 * float(loss.detach())}
+
+    context = workplace()
+    curves = fit(Parts(SCHEDULE, 32), batches(), context, "line")
+    assert curves["train/double"] == pytest.approx([2 * value for value in curves["train/loss"]])
+    heights = []
+    for count in (1, 4, 5):
+        with Image.open(draw_curves({f"figure {n}": [1.0, 2.0] for n in range(count)}, "", context.plots)) as drawn:
+            heights.append(drawn.height)
+    assert heights[0] == heights[1] < heights[2]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_adams_weight_decay_is_part_of_the_gradient(optimizer: Literal["adamw", "adam"]) -> None:
+    learner = Line(dataclasses.replace(SCHEDULE, optimizer=optimizer, weight_decay=0.5, warmup=0.0), 32)
+    weight: Any = learner.layer[2].weight
+    weight.data.fill_(1.0)
+    found = learner.configure_optimizers()["optimizer"]
+    for parameter in learner.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    found.step()
+    expected = {"adamw": 1 - 0.05 * 0.5, "adam": 1 - 0.05}[optimizer]  # Adam's step is as long as the rate
+    assert weight.flatten().tolist() == pytest.approx([expected] * 3, rel=1e-3)
 
 
 def test_batches_differ_by_epoch_and_not_by_who_draws_random_numbers_meanwhile() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import onnxruntime
 import pytest
 import torch
 
+from contracts.errors import ThreadlineError
 from contracts.images import fit, read
-from contracts.model_package import Provenance, graph_path, read_package
+from contracts.model_package import Provenance, graph_path, package_files, read_package, write_package
 from training.configs import (
     BackboneConfig,
     FashionDnaConfig,
@@ -67,12 +69,14 @@ def pictures_of(paths: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
 def check_package(trained: Trained, context: TrainingContext) -> None:
     assert read_package(context.out, verify=True) == trained.package
     assert sorted(p.name for p in context.out.iterdir()) == sorted(
-        ["package.json", *(f"{graph}.onnx" for graph in trained.package.files)]
+        ["package.json", *(path.name for path in package_files(context.out, trained.package))]
     )
     assert list(context.checkpoints.iterdir()) == []
     assert all(plot.stat().st_size > 1000 and plot.parent == context.plots for plot in trained.plots)
     assert trained.metrics == trained.package.metrics
-    assert trained.package.provenance.data_version == "d"
+    provenance = trained.package.provenance
+    assert provenance.data_version == "d"
+    assert torch.__version__.startswith(provenance.libraries["torch"]) and "threads" in provenance.machine
 
 
 def test_street2fashion(masks: list[Segmentation], workplace: Workplace) -> None:
@@ -89,11 +93,20 @@ def test_fashion_dna_learns_from_attributes_and_from_single_garments(looks: Look
     trained = train_fashion_dna(looks.articles, dataclasses.replace(DNA, fewest_of_a_value=3), context)
     check_package(trained, context)
     assert (trained.package.kind, trained.package.pooling) == ("features", "max")
+    assert trained.package.weights is not None
+    figures = ("balanced_accuracy", "macro_f1", "similar", "similar_imagenet")
+    assert {f"val/{figure}_category" for figure in figures} <= set(train_on_two_of_each(looks, workplace))
     only_one = [dataclasses.replace(article, category="top") for article in looks.articles]
     alone = workplace("alone")
     check_package(train_fashion_dna(only_one, DNA, alone), alone)
     with pytest.raises(NotEnoughData, match="instance"):
         train_fashion_dna(only_one, dataclasses.replace(DNA, instance_weight=0.0), workplace("nothing"))
+
+
+def train_on_two_of_each(looks: LookSet, workplace: Workplace) -> dict[str, float]:
+    """The figures of a training with four validation articles."""
+    articles = [dataclasses.replace(one, split="val" if n >= 10 else "train") for n, one in enumerate(looks.articles)]
+    return train_fashion_dna(articles, dataclasses.replace(DNA, fewest_of_a_value=3), workplace("more")).metrics
 
 
 def test_several_images_of_an_article_are_pooled_by_their_maximum(looks: LookSet, workplace: Workplace) -> None:
@@ -129,14 +142,47 @@ def test_matching(looks: LookSet, masks: list[Segmentation], dna: Path, workplac
         assert outputs(trained, context, "reranker", pair).shape == (3,)
 
 
-def test_reid_baseline(looks: LookSet, workplace: Workplace) -> None:
+def altered(package: Path, into: Path) -> Path:
+    """The DNA package with a garment's features that are another network's: its weights are left out."""
+    shutil.copytree(package, into)
+    write_package(into, read_package(package).model_copy(update={"weights": None}))
+    return into
+
+
+def test_refined_dna_is_the_packages_own_and_starts_as_fashion_dna(
+    looks: LookSet, dna: Path, workplace: Workplace, tmp_path: Path
+) -> None:
+    still = dataclasses.replace(
+        MATCHING, refine=True, schedule=dataclasses.replace(SHORT, learning_rate=0.0), probing=Probing(steps=1)
+    )
+    moving = dataclasses.replace(MATCHING, refine=True)
+    packages = {}
+    for name, config in (("still", still), ("moving", moving)):
+        context = workplace(name)
+        trained = train_matching(looks, dna, None, config, context)
+        check_package(trained, context)
+        assert set(trained.metrics) >= {"val/acc_1", "test/acc_1", "test/reranked_acc_1"}
+        feed = {"pictures": pictures_of([one.images[0] for one in looks.articles], SIZE)}
+        packages[name] = outputs(trained, context, "article_encoder", feed)
+        assert trained.package.files["article_encoder"] != read_package(dna).files["article_encoder"]
+    session = onnxruntime.InferenceSession(graph_path(dna, "article_encoder"))
+    fixed = session.run(None, feed)[0]
+    cosine = {name: (fixed * own).sum() / np.linalg.norm(fixed) / np.linalg.norm(own) for name, own in packages.items()}
+    assert cosine["moving"] < cosine["still"]
+    with pytest.raises(ThreadlineError, match=r"encoder\.safetensors"):
+        train_matching(looks, altered(dna, tmp_path / "without"), None, moving, workplace("without"))
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_reid_baseline(looks: LookSet, workplace: Workplace, mirrored: bool) -> None:
     context = workplace()
-    trained = train_reid_baseline(looks, REID, context)
+    trained = train_reid_baseline(looks, dataclasses.replace(REID, mirrored=mirrored), context)
     check_package(trained, context)
     assert set(trained.package.files) == {"photo_encoder", "article_encoder"}
-    feed = {"pictures": pictures_of([looks.photos[0].image], SIZE)}
-    photo, raw = (outputs(trained, context, graph, feed) for graph in ("photo_encoder", "article_encoder"))
-    assert np.allclose(photo, raw / np.linalg.norm(raw), atol=1e-4), "one encoder for both"
+    pictures = pictures_of([looks.photos[0].image], SIZE)
+    photo, raw = (outputs(trained, context, g, {"pictures": pictures}) for g in ("photo_encoder", "article_encoder"))
+    seen = raw + outputs(trained, context, "article_encoder", {"pictures": pictures[:, :, ::-1].copy()}) * mirrored
+    assert np.allclose(photo, seen / np.linalg.norm(seen), atol=1e-4), "one encoder for both"
     assert np.linalg.norm(raw) != pytest.approx(1, abs=1e-3)
 
 
@@ -210,9 +256,10 @@ def test_every_network_learns_eight_pictures_by_heart(
     assert reid.metrics["val/acc_1"] == 1.0
     article = workplace("dna")
     train_fashion_dna(eight.articles, dataclasses.replace(DNA, schedule=long), article)
-    config = dataclasses.replace(MATCHING, schedule=long)
-    matching = train_matching(eight, article.out, None, config, workplace("matching"))
-    assert matching.metrics["val/acc_1"] == 1.0
+    for refine in (False, True):
+        config = dataclasses.replace(MATCHING, schedule=long, refine=refine)
+        matching = train_matching(eight, article.out, None, config, workplace(f"matching-{refine}"))
+        assert matching.metrics["val/acc_1"] == 1.0
     same = [dataclasses.replace(mask, split=split) for split in ("train", "val") for mask in masks[:8]]
     thorough = dataclasses.replace(SEGMENTER, schedule=dataclasses.replace(long, epochs=60))
     segmenter = train_street2fashion(same, thorough, workplace("masks"))
