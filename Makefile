@@ -9,12 +9,13 @@ INSTALLED := $(VENV)/.installed
 
 export DO_NOT_TRACK = 1
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check bench format clean
 
 help:
 	@echo "make demo      train on the bundled sample, release, and search three photos"
 	@echo "make test      run the full test suite"
 	@echo "make check     lint, types and import rules"
+	@echo "make bench     measure the index and the service at a million articles (long)"
 	@echo "make format    format the code"
 	@echo "make install   install into $(VENV) (the others do it by themselves)"
 	@echo "make clean     remove $(VENV) and everything derived"
@@ -41,6 +42,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.index
+	$(BIN)/python -m tests.benchmarks.service
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -26,6 +26,8 @@ from contracts.errors import ThreadlineError
 from contracts.files import digest_of, sha256_of_file, write_json
 
 PACKAGE_FILE = "package.json"
+WEIGHTS_FILE = "encoder.safetensors"
+"""The article encoder's weights, for trainings that go on from them. Nothing that serves reads it."""
 
 Graph = Literal["segmenter", "photo_encoder", "article_encoder", "article_head", "reranker"]
 Kind = Literal["segmenter", "features", "matching"]
@@ -44,12 +46,14 @@ class Sizes(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where a package comes from."""
+    """Where a package comes from: data, inputs, code, libraries, configuration (with its seed), run and machine."""
 
     data_version: str = ""
     inputs: dict[str, str] = {}
     code_version: str = ""
     config: dict[str, Any] = {}
+    libraries: dict[str, str] = {}
+    machine: str = ""
     mlflow_run: str = ""
 
 
@@ -58,7 +62,8 @@ class ModelPackage(_Frozen):
 
     `kind` says which graphs there are: a "segmenter" has that graph, "features" has `article_encoder`, "matching"
     has `photo_encoder` and `article_encoder`, optionally `segmenter` (the photo is then segmented first),
-    `article_head` and `reranker`. `files` maps a graph to the SHA-256 of its file `<graph>.onnx`.
+    `article_head` and `reranker`. `files` maps a graph to the SHA-256 of its file `<graph>.onnx`; `weights` is that of
+    `encoder.safetensors`, where the package holds it.
     """
 
     format: Literal[1] = 1
@@ -68,13 +73,14 @@ class ModelPackage(_Frozen):
     dimension: int
     pooling: Literal["mean", "max"] = "mean"
     files: dict[Graph, str]
+    weights: str | None = None
     metrics: dict[str, float] = {}
     provenance: Provenance = Provenance()
 
     @property
     def digest(self) -> str:
         """What the package does, as a digest: its graphs and behaviour, not its metrics or its origin."""
-        behaviour = self.model_dump(mode="json", exclude={"metrics", "provenance"})
+        behaviour = self.model_dump(mode="json", exclude={"weights", "metrics", "provenance"})
         return digest_of(behaviour)
 
     @property
@@ -109,13 +115,18 @@ def read_package(root: Path, *, verify: bool = False) -> ModelPackage:
         raise ThreadlineError(f"{root} is no model package: package.json is missing", "export it again") from error
     except (ValidationError, ValueError) as error:
         raise ThreadlineError(f"{path} is not in the package format: {error}", "export it again") from error
-    for graph, digest in package.files.items():
-        file = graph_path(root, graph)
+    for file, digest in package_files(root, package).items():
         if not file.is_file():
             raise ThreadlineError(f"{file} is missing from the package", "fetch or export the package again")
         if verify and sha256_of_file(file) != digest:
             raise ThreadlineError(f"{file} is not what the package says", "fetch or export the package again")
     return package
+
+
+def package_files(root: Path, package: ModelPackage) -> dict[Path, str]:
+    """The SHA-256 of each file that belongs to the package at `root`, besides `package.json`."""
+    files = {graph_path(root, graph): digest for graph, digest in package.files.items()}
+    return {**files, root / WEIGHTS_FILE: package.weights} if package.weights else files
 
 
 def digests_of_graphs(root: Path, graphs: tuple[Graph, ...]) -> dict[Graph, str]:

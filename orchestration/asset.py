@@ -1,27 +1,42 @@
 """The one way an asset of this graph is declared."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from orchestration.attempts import attempt
 from orchestration.code_versions import code_version
 from orchestration.freshness import INPUTS_TAG, Lineage, out_of_date
+from orchestration.home import Home
+from orchestration.locks import waiting_for
 from orchestration.progress import LogReporter, Reporter
 from orchestration.resources import Workspace
+from orchestration.runs import held_by_run
 
 CATALOGUE_BATCH = dg.DynamicPartitionsDefinition(name="catalogue_batch")
 STREET_BATCH = dg.DynamicPartitionsDefinition(name="street_batch")
 
+TRAINING_POOL = "training"
+"""What all trainings share: one machine trains one model at a time."""
+
+PARTITIONS_A_RUN = 100
+"""A new model over a thousand batches starts ten runs, not a thousand."""
+
 
 @dataclass(frozen=True)
 class Made:
-    """What an asset's body returns: the data version, figures for people, and the outcome of its checks."""
+    """What an asset's body returns: the data version, figures for people, outcomes of checks, tags of the run."""
 
     data_version: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[str, bool] = field(default_factory=dict)
+    run_tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,35 +73,92 @@ def asset(
     """Declare an asset whose body takes a `Step` and returns `Made`.
 
     `code` names the modules whose change makes it out of date, `libraries` the packages whose release does. The
-    inputs are recorded as they were when the body started: a change while it runs is seen at the next look.
+    inputs are recorded as they were when the body started: a change while it runs is seen at the next look. One
+    process at a time works on an asset, and one trains: whoever comes second waits, and finds the work done.
     """
 
     def declare(body: Body) -> dg.AssetsDefinition:
-        @dg.asset(
-            name=body.__name__,
-            description=body.__doc__,
-            deps=list(deps),
-            group_name=group,
-            code_version=code_version(code, libraries),
-            partitions_def=partitions,
-            kinds=set(kinds),
-            check_specs=[dg.AssetCheckSpec(check, asset=body.__name__) for check in checks],
-            automation_condition=out_of_date(),
-            required_resource_keys={"workspace", "watcher"},
-        )
-        def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg] # as Dagster reads it
-            lineage = Lineage(context.instance, context.job_def.asset_layer.asset_graph)
-            partition = context.partition_key if context.has_partition_key else None
-            inputs = lineage.inputs(context.asset_key, partition) or "incomplete"
-            report = context.resources.watcher.reporter or LogReporter(context.log.info)
-            made = body(Step(context.resources.workspace, report, partition or "", lineage))
-            return dg.MaterializeResult(
-                data_version=dg.DataVersion(made.data_version[:32]),
-                metadata=dict(made.metadata),
-                tags={INPUTS_TAG: inputs},
-                check_results=[dg.AssetCheckResult(passed=ok, check_name=name) for name, ok in made.checks.items()],
-            )
+        pool = TRAINING_POOL if "pytorch" in kinds else body.__name__
 
-        return run
+        def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg] # as Dagster reads it
+            home: Home = context.resources.workspace.home
+            with waiting_for(home.lock(pool)), held_by_run(home, context.run.run_id):
+                if partitions is None:
+                    yield _make(context, body)
+                else:
+                    _make_partitions(context, body)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # of backfill policies
+            return dg.asset(
+                name=body.__name__,
+                description=body.__doc__,
+                deps=list(deps),
+                group_name=group,
+                code_version=code_version(code, libraries),
+                partitions_def=partitions,
+                backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_A_RUN) if partitions else None,
+                output_required=partitions is None,  # a partition is recorded as soon as it is made
+                kinds=set(kinds),
+                owners=["team:mlops"],
+                pool=pool,
+                check_specs=[dg.AssetCheckSpec(check, asset=body.__name__) for check in checks],
+                automation_condition=out_of_date(),
+                required_resource_keys={"workspace", "watcher"},
+            )(run)
 
     return declare
+
+
+def _make(context: dg.AssetExecutionContext, body: Body) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    made, tags = _attempt(context, body, None)
+    if made.run_tags:
+        context.instance.add_run_tags(context.run.run_id, dict(made.run_tags))
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(made.data_version[:32]),
+        metadata=dict(made.metadata),
+        tags=tags,
+        check_results=[dg.AssetCheckResult(passed=ok, check_name=name) for name, ok in made.checks.items()],
+    )
+
+
+def _make_partitions(context: dg.AssetExecutionContext, body: Body) -> None:
+    """Make each partition of the run and record it at once. One that fails holds up no other; the run then fails."""
+    failed = []
+    for partition in context.partition_keys:
+        try:
+            made, tags = _attempt(context, body, partition)
+        except Exception as error:
+            context.log.error(f"{partition}: {error}")
+            failed.append((partition, error))
+            continue
+        context.log_event(
+            dg.AssetMaterialization(
+                context.asset_key,
+                partition=partition,
+                metadata=dict(made.metadata),
+                tags={DATA_VERSION_TAG: made.data_version[:32], **tags},
+            )
+        )
+    if failed:
+        partition, first = failed[0]
+        raise dg.Failure(f"{len(failed)} of {len(context.partition_keys)} failed; {partition}: {first}") from first
+
+
+def _attempt(context: dg.AssetExecutionContext, body: Body, partition: str | None) -> tuple[Made, dict[str, str]]:
+    workspace: Workspace = context.resources.workspace
+    lineage = Lineage(context.instance, context.job_def.asset_layer.asset_graph)
+    tags = lineage.tags(context.asset_key, partition)
+    report = context.resources.watcher.reporter or LogReporter(context.log.info)
+    name = context.asset_key.to_user_string()
+    started = time.monotonic()
+    is_cancelled = partial(_is_cancelled, context.instance, context.run.run_id)
+    with attempt(workspace.home, name, partition, tags[INPUTS_TAG], context.run.run_id, time.time(), is_cancelled):
+        made = body(Step(workspace, report, partition or "", lineage))
+    seconds = round(time.monotonic() - started, 1)
+    return replace(made, metadata={**made.metadata, "seconds": seconds}), tags
+
+
+def _is_cancelled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status == dg.DagsterRunStatus.CANCELING

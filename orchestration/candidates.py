@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
+from contracts.errors import ThreadlineError
 from contracts.files import digest_of, write_json
 from contracts.model_package import read_package
+from contracts.registry import SERVING_MODEL
+from orchestration.comparison import Comparison, compare
+from orchestration.configuration import Promotion
+from orchestration.decisions import Pin, read_approval, read_pin
 from orchestration.evaluation import Evaluation
 from orchestration.home import Home
 from orchestration.progress import Reporter
@@ -16,6 +23,9 @@ from orchestration.resources import Workspace
 from orchestration.trainings import Job, Outcome, read_outcome, run_training
 
 MATCHING = ("studio2shop", "fashion2shop", "reid_baseline")
+
+Compare = Callable[[str, str], Comparison]
+"""(champion's digest, challenger's digest) -> how they compare."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,14 @@ class Candidate:
     reason: str
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What the measurements choose, whatever is pinned; and the package that waits for an approval."""
+
+    chosen: Candidate
+    proposed: Candidate | None = None
+
+
 def read_candidate(home: Home) -> Candidate:
     """The present candidate; an empty one before the first decision."""
     path = home.derived("candidate")
@@ -35,19 +53,40 @@ def read_candidate(home: Home) -> Candidate:
     return Candidate(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def write_candidate(home: Home, candidate: Candidate) -> None:
-    """Keep the candidate in one step."""
+def read_choice(home: Home) -> Choice:
+    """The present choice; before the first one, the candidate itself."""
+    path = home.derived("choice")
+    if not path.exists():
+        return Choice(read_candidate(home))
+    value = json.loads(path.read_text(encoding="utf-8"))
+    return Choice(Candidate(**value["chosen"]), Candidate(**value["proposed"]) if value["proposed"] else None)
+
+
+def decide(workspace: Workspace, report: Reporter) -> Candidate:
+    """Choose by the measurements, let a pin override that, and keep both decisions."""
+    home, approval = workspace.home, read_approval(workspace.home)
+    choice = choose(
+        read_report(home),
+        read_choice(home).chosen,
+        workspace.configuration.promotion,
+        approval.digest if approval else "",
+        partial(compare, workspace, report=report),
+    )
+    pin = read_pin(home)
+    candidate = _pinned(workspace, pin) if pin else choice.chosen
+    write_json(home.derived("choice"), asdict(choice))
     write_json(home.derived("candidate"), asdict(candidate))
+    return candidate
 
 
 def packages_to_compare(workspace: Workspace, report: Reporter) -> dict[str, str]:
-    """Name -> digest of the packages that the report compares: trained, untrained, and serving."""
+    """Name -> digest of the packages that the report compares: trained, untrained, and the chosen one so far."""
     home = workspace.home
     digests = {name: read_outcome(home, name).digest for name in MATCHING}
     packages = {"pretrained": pretrained(workspace, report).digest, **digests}
     found = {name: digest for name, digest in packages.items() if digest is not None}
-    serving = read_candidate(home).digest
-    if serving and serving not in found.values():
+    serving = read_choice(home).chosen.digest
+    if serving and serving not in found.values() and home.package(serving).exists():
         found["serving"] = serving
     return found
 
@@ -60,38 +99,48 @@ def pretrained(workspace: Workspace, report: Reporter) -> Outcome:
 
         return export_pretrained(config, context)
 
-    from training.presets import preset
-
-    config = preset(workspace.configuration.preset).pretrained
+    config = workspace.preset.pretrained
     job = Job("pretrained", export, config, inputs={}, code_version=digest_of("1"), data_version="")
     return run_training(job, workspace.home, report)
 
 
-def choose(workspace: Workspace, serving: Candidate) -> Candidate:
-    """The candidate: the serving package unless another's validation mAP is higher by the margin.
+def choose(
+    evaluations: Sequence[Evaluation], incumbent: Candidate, promotion: Promotion, approved: str, compare: Compare
+) -> Choice:
+    """The incumbent, unless the best challenger's lead on the validation queries is large and sure enough.
 
-    Without validation queries nothing can be measured: the serving package stays, or the untrained one starts.
+    Without validation queries nothing can be measured: the incumbent stays, or the untrained package starts. An
+    incumbent that cannot be measured any more gives way. `approved` is the digest that a person approved.
     """
-    evaluations = read_report(workspace.home)
     measured = {e.digest: e.scores["val"].mean_ap for e in evaluations if "val" in e.scores}
     best = max(evaluations, key=lambda e: measured.get(e.digest, -1.0))
     if not measured:
-        return serving if serving.digest else _start(workspace, evaluations)
-    if serving.digest == best.digest:
-        return replace(serving, reason="still the best on the validation split")
-    if serving.digest in measured:
-        ahead = measured[best.digest] - measured[serving.digest]
-        if ahead < workspace.configuration.promotion.margin:
-            return replace(serving, reason=f"unchanged: {best.method} is only {ahead:+.3f} mAP ahead")
-        return Candidate(
-            best.digest, best.method, f"{ahead:+.3f} mAP ahead of {serving.method} on the validation split"
-        )
-    return Candidate(best.digest, best.method, f"the best on the validation split: {measured[best.digest]:.3f} mAP")
+        return Choice(incumbent if incumbent.digest else _start(evaluations))
+    if best.digest == incumbent.digest:
+        return Choice(replace(incumbent, reason="still the best on the validation split"))
+    if incumbent.digest not in measured:
+        reason = f"the best on the validation split: {measured[best.digest]:.3f} mAP"
+        return Choice(Candidate(best.digest, best.method, reason))
+    lead = compare(incumbent.digest, best.digest)
+    told = f"{lead.ahead:+.3f} mAP [{lead.low:+.3f}, {lead.high:+.3f}] on {lead.queries} validation queries"
+    if lead.ahead < promotion.margin or lead.low <= 0:
+        return Choice(replace(incumbent, reason=f"unchanged: {best.method} leads by only {told}"))
+    challenger = Candidate(best.digest, best.method, f"leads {incumbent.method} by {told}")
+    if promotion.approval == "manual" and approved != challenger.digest:
+        return Choice(replace(incumbent, reason=f"{best.method} waits for `threadline approve`"), challenger)
+    return Choice(challenger)
 
 
-def _start(workspace: Workspace, evaluations: list[Evaluation]) -> Candidate:
-    for evaluation in evaluations:
-        if evaluation.method == "pretrained":
-            return Candidate(evaluation.digest, "pretrained", "no pairs to learn from or to measure with")
-    digest = evaluations[0].digest
-    return Candidate(digest, read_package(workspace.home.package(digest)).method, "the only package")
+def _start(evaluations: Sequence[Evaluation]) -> Candidate:
+    untrained = [e for e in evaluations if e.method == "pretrained"]
+    first = (untrained or evaluations)[0]
+    return Candidate(first.digest, first.method, "no pairs to learn from or to measure with")
+
+
+def _pinned(workspace: Workspace, pin: Pin) -> Candidate:
+    """The pinned package, fetched where it is not here any more. Raises ThreadlineError when it cannot be had."""
+    packages = workspace.home.package(pin.digest).parent
+    root = workspace.registry.fetch(SERVING_MODEL, pin.version, packages)
+    if root.name != pin.digest:
+        raise ThreadlineError(f"version {pin.version} is not the package that was pinned", "threadline unpin")
+    return Candidate(pin.digest, read_package(root).method, f"version {pin.version} is pinned by {pin.who}")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import ThreadlineError
 from contracts.splits import SplitShares
+from orchestration.expectations.thresholds import Thresholds
 
 CONFIGURATION_FILE = "threadline.toml"
 
@@ -19,17 +20,44 @@ class _Section(BaseModel):
 
 
 class Retraining(_Section):
-    """New members of a training set are admitted when they are at least this share of it; 0 admits at once."""
+    """New members of a training set are admitted when they are at least this share of it; 0 admits at once.
+
+    With a `schedule` (cron, in UTC) they are admitted at its times only.
+    """
 
     mask_set: float = Field(0.0, ge=0, le=10)
     attribute_set: float = Field(0.2, ge=0, le=10)
     look_set: float = Field(0.0, ge=0, le=10)
+    schedule: str = ""
 
 
 class Promotion(_Section):
-    """A challenger must beat the serving package's validation mAP by `margin` (0.01 is one point)."""
+    """When a challenger takes over.
+
+    Its validation mAP must be ahead of the serving package's by `margin` (0.01 is one point), and the paired 95 %
+    bootstrap interval of that lead must lie above 0. With `approval` "manual" it is then proposed, and serves once a
+    person approves it.
+    """
 
     margin: float = Field(0.01, ge=0, le=1)
+    approval: Literal["automatic", "manual"] = "automatic"
+
+
+class Retries(_Section):
+    """How often the automation tries again what failed, with pauses that double from `backoff_s` seconds."""
+
+    most: int = Field(3, ge=0)
+    backoff_s: float = Field(30.0, ge=0)
+
+
+class Alerts(_Section):
+    """Whom to tell of failures, and of articles that cannot be found after so many minutes.
+
+    Alerts are logged; with a `webhook` they are also posted there, as JSON with "text".
+    """
+
+    webhook: str = ""
+    index_late_minutes: float = Field(60.0, gt=0)
 
 
 class Splits(_Section):
@@ -50,8 +78,12 @@ class Configuration(_Section):
     preset: Literal["demo", "workstation"] = "workstation"
     retraining: Retraining = Retraining()
     promotion: Promotion = Promotion()
+    retries: Retries = Retries()
+    alerts: Alerts = Alerts()
     splits: Splits = Splits()
+    validation: Thresholds = Thresholds()
     keep_generations: int = Field(3, ge=1)
+    grace_hours: float = Field(24.0, ge=0)
 
 
 def read_configuration(root: Path) -> Configuration:
@@ -72,21 +104,42 @@ TEMPLATE = """\
 # The preset fixes model sizes and epochs: "demo" (minutes, small pictures) or "workstation" (real data).
 preset = "{preset}"
 
-# The generations of the embedded index that are kept, the serving one included.
+# Collections of the index that are kept, the serving one included. An older one goes once it has not served for the
+# grace period.
 keep_generations = 3
+grace_hours = 24.0
 
 # New members of a training set are admitted when they are at least this share of it; 0.0 admits at once.
 [retraining]
 mask_set = 0.0
 attribute_set = 0.2
 look_set = 0.0
+# schedule = "0 3 * * 1"    # only then, in UTC: Mondays at three
 
-# A challenger must beat the serving package's validation mAP by this much (0.01 is one point).
+# A challenger must beat the serving package's validation mAP by the margin (0.01 is one point), and the paired
+# bootstrap interval of its lead must lie above 0. It then serves, or with "manual" waits for `threadline approve`.
 [promotion]
 margin = 0.01
+approval = "automatic"
+
+# What failed is tried again by itself so often, after pauses that double; then it waits for
+# `threadline materialize --failed`.
+[retries]
+most = 3
+backoff_s = 30.0
+
+# Failures, and accepted articles that cannot be found after so many minutes, are logged, and posted to a webhook.
+[alerts]
+index_late_minutes = 60.0
+# webhook = "https://chat.example.org/hooks/…"
 
 # The shares of garments and photos that only validate and only test; decided once for each.
 [splits]
 val = 0.1
 test = 0.25
+
+# What is asked of a batch before it becomes data. More limits, and what they mean, are in the steward's guide.
+[validation]
+quarantine_share = 0.1
+smallest_side_px = 64
 """

@@ -1,21 +1,27 @@
 """The Dagster code location: the graph, its automation, and the sensor that watches `data.dvc`."""
 
+import time
 import warnings
 
 import dagster as dg
 
 from contracts.files import digest_of
+from orchestration.alerts import alerts
 from orchestration.assets import models, raw, segmentation, serving, tables
+from orchestration.attempts import read_attempt
+from orchestration.freshness import MayTry, out_of_date
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace, resources, workspace_from_environment
 from orchestration.trainings import plain
-from training.presets import preset
 
 ASSETS = (
     raw.data_manifest,
     raw.catalogue_batches,
     raw.street_batches,
+    raw.admission,
+    raw.pin,
+    raw.approval,
     tables.catalogue,
     tables.photos,
     tables.splits,
@@ -55,15 +61,29 @@ def data_dvc(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     return dg.SensorResult(asset_events=found.events, dynamic_partitions_requests=requests)
 
 
-def with_hyperparameters(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
-    """The spec of a model with its own hyperparameters in its code version; every other spec as it is.
+def fitted(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
+    """The spec as this workspace has it.
 
-    So a change of one model's hyperparameters runs that model, and no other.
+    A model has its own hyperparameters in its code version, so that a change of them runs that model and no other.
+    What failed is tried again as `threadline.toml` says.
     """
-    config = getattr(preset(workspace.configuration.preset), spec.key.to_user_string(), None)
-    if config is None:
+    config = getattr(workspace.preset, spec.key.to_user_string(), None)
+    if config is not None:
+        spec = spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
+    if spec.automation_condition is None:
         return spec
-    return spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
+    return spec.replace_attributes(automation_condition=out_of_date(may_try_in(workspace)))
+
+
+def may_try_in(workspace: Workspace) -> MayTry:
+    """Whether the automation may try something (again), from the attempts that have not succeeded."""
+
+    def may_try(key: dg.AssetKey, partition: str | None, inputs: str) -> bool:
+        failed = read_attempt(workspace.home, key.to_user_string(), partition)
+        policy = workspace.configuration.retries
+        return failed is None or failed.may_be_repeated(inputs, time.time(), policy.most, policy.backoff_s)
+
+    return may_try
 
 
 def automation_sensor() -> dg.AutomationConditionSensorDefinition:
@@ -82,9 +102,9 @@ def automation_sensor() -> dg.AutomationConditionSensorDefinition:
 def build_definitions(workspace: Workspace, reporter: Reporter | None = None) -> dg.Definitions:
     """The graph over `workspace`; progress goes to `reporter`, or to each run's log."""
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: with_hyperparameters(spec, workspace), list(ASSETS)),
+        assets=dg.map_asset_specs(lambda spec: fitted(spec, workspace), list(ASSETS)),
         asset_checks=[raw.catalogue_verdicts, raw.street_verdicts],
-        sensors=[data_dvc, automation_sensor()],
+        sensors=[data_dvc, automation_sensor(), alerts],
         resources=resources(workspace, reporter),
         executor=dg.in_process_executor,
     )

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import groupby
 
 import dagster as dg
 
-from contracts.errors import ThreadlineError
 from contracts.files import write_text
+from orchestration.asset import PARTITIONS_A_RUN
+from orchestration.attempts import read_attempt, read_attempts
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.home import Home
+from orchestration.locks import alone
 from orchestration.memory import forget_peak, peak_mib
 from orchestration.observation import observe, record
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace
+from orchestration.runs import RUNNER_TAG, fail_dead_runs, lock_of
 
-_RUNNER_TAG = {"threadline/runner": "command"}
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DAGSTER_YAML = """\
+# One run at a time makes an asset, and one trains; new articles need not wait for a training.
 telemetry:
   enabled: false
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
 concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
   runs:
-    max_concurrent_runs: 1
-run_retries:
+    max_concurrent_runs: 4
+run_monitoring:
   enabled: true
-  max_retries: 1
+  start_timeout_seconds: 300
+  poll_interval_seconds: 30
 """
 
 Target = tuple[dg.AssetKey, str | None]
@@ -80,25 +86,35 @@ def materialize(
     workspace: Workspace,
     reporter: Reporter | None = None,
     announce: Callable[[Ran], None] = lambda ran: None,
+    *,
+    only_failed: bool = False,
+    assets: Set[dg.AssetKey] | None = None,
 ) -> Materialised:
     """Make what is out of date until nothing is. A target that fails is not tried again in the same call.
 
-    Raises ThreadlineError when another command is at it in the same workspace.
+    With `only_failed` only what failed before, and what depends on that; with `assets` only these. Raises
+    ThreadlineError when another command is at it in the same workspace. Beside a running `threadline up` each waits
+    for what the other is making.
     """
     done = Materialised()
-    with _alone(workspace.home.root), open_instance(workspace.home) as instance:
-        _fail_orphans(instance)
+    home = workspace.home
+    with alone(home.lock(lock_of("command")), "another `threadline materialize`"), open_instance(home) as instance:
+        fail_dead_runs(instance, home, "command")
         definitions = build_definitions(workspace, reporter)
         graph = definitions.resolve_asset_graph()
         job = definitions.resolve_implicit_global_asset_job_def()
         record(observe(workspace, instance, graph), instance)
+        wanted = graph.get_all_asset_keys() if assets is None else assets
+        if only_failed:
+            wanted = wanted & _failed_and_below(home, graph)
         failed: set[Target] = set()
-        while wave := [target for target in out_of_date(instance, graph) if target not in failed]:
-            for key, partition in wave:
-                done.ran.append(_run(job, instance, key, partition))
-                announce(done.ran[-1])
-                if done.ran[-1].error:
-                    failed.add((key, partition))
+        while wave := [one for one in out_of_date(instance, graph) if one[0] in wanted and one not in failed]:
+            for key, partitions in grouped(wave, Lineage(instance, graph)):
+                for ran in _run(job, instance, home, key, partitions):
+                    done.ran.append(ran)
+                    announce(ran)
+                    if ran.error:
+                        failed.add((key, ran.partition))
     return done
 
 
@@ -108,21 +124,61 @@ def out_of_date(instance: dg.DagsterInstance, graph: dg.AssetGraph) -> list[Targ
     return [(key, partition) for key in graph.toposorted_asset_keys for partition in lineage.out_of_date(key)]
 
 
-def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> Ran:
+def grouped(wave: Sequence[Target], lineage: Lineage) -> Iterator[tuple[dg.AssetKey, list[str | None]]]:
+    """The targets as runs: neighbouring partitions of an asset together, up to `PARTITIONS_A_RUN` of them."""
+    for key, targets in groupby(wave, key=lambda target: target[0]):
+        wanted = {partition for _, partition in targets}
+        group: list[str | None] = []
+        for partition in lineage.partitions(key):
+            if group and (partition not in wanted or len(group) == PARTITIONS_A_RUN):
+                yield key, group
+                group = []
+            if partition in wanted:
+                group.append(partition)
+        if group:
+            yield key, group
+
+
+def _failed_and_below(home: Home, graph: dg.AssetGraph) -> set[dg.AssetKey]:
+    failed = [dg.AssetKey(asset) for asset, _ in read_attempts(home)]
+    return set(dg.AssetSelection.assets(*failed).downstream().resolve(graph)) if failed else set()
+
+
+def _run(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    home: Home,
+    key: dg.AssetKey,
+    partitions: list[str | None],
+) -> list[Ran]:
+    """Run an asset, or neighbouring partitions of one, and say what became of each."""
     started = time.monotonic()
     forget_peak()
+    first, last = partitions[0], partitions[-1]
+    several = {RANGE_START: str(first), RANGE_END: str(last)} if len(partitions) > 1 else {}
     result = job.execute_in_process(
         instance=instance,
         asset_selection=[key],
-        partition_key=partition,
+        partition_key=None if several else first,
         run_config=_QUIET,
-        tags=_RUNNER_TAG,
+        tags={RUNNER_TAG: "command", **several},
         raise_on_error=False,
     )
     if _interrupted(result):
         raise KeyboardInterrupt
-    seconds = round(time.monotonic() - started, 1)
-    return Ran(key.to_user_string(), partition, seconds, peak_mib(), None if result.success else _reason(result))
+    seconds = round((time.monotonic() - started) / len(partitions), 1)
+    name = key.to_user_string()
+    return [Ran(name, one, seconds, peak_mib(), _error(result, home, name, one)) for one in partitions]
+
+
+def _error(result: dg.ExecuteInProcessResult, home: Home, asset: str, partition: str | None) -> str | None:
+    """Why this did not succeed; None when it did, though another partition of its run may have failed."""
+    if result.success:
+        return None
+    left = read_attempt(home, asset, partition)
+    if partition is not None and left is None:
+        return None
+    return left.reason if left is not None and left.reason else _reason(result)
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -140,24 +196,3 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
                 error = error.cause
             return error.message.strip() if error else "failed"
     return "failed before it started"
-
-
-def _fail_orphans(instance: dg.DagsterInstance) -> None:
-    """Mark the runs of commands that died as failed: whoever holds the lock knows that none of them lives."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING], tags=_RUNNER_TAG)
-    for run in instance.get_runs(unfinished):
-        instance.report_run_failed(run, "the command that ran this was killed")
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold the workspace's lock; the kernel releases it when the process ends, however it ends."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "materialize.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ThreadlineError(
-                "another `threadline materialize` works in this workspace", "wait until it has finished"
-            ) from error
-        yield

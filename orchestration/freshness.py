@@ -8,8 +8,10 @@ made while nobody watched are all seen at the next look.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
@@ -17,16 +19,32 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from contracts.files import digest_of
 
 INPUTS_TAG = "threadline/inputs"
+CODE_TAG = "threadline/code"
+INPUT_TAG = "threadline/input."
+"""Followed by the dependency's name: which of them changed can be told."""
 
 _EVENT = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
-class Lineage:
-    """What the instance knows of each asset: data versions and recorded inputs, read once and kept."""
+@dataclass(frozen=True)
+class Untold:
+    """What the instance was not told yet: data versions by asset and partition, and partitions by definition's name."""
 
-    def __init__(self, instance: dg.DagsterInstance, graph: Any) -> None:
+    versions: Mapping[tuple[dg.AssetKey, str | None], str] = field(default_factory=dict)
+    partitions: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+class Lineage:
+    """What the instance knows of each asset: data versions and recorded inputs, read once and kept.
+
+    With `untold` it answers as if the instance had been told that too.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, graph: Any, untold: Untold = Untold()) -> None:
         self._instance = instance
         self._graph = graph
+        self._untold = untold
+        self._partitions: dict[str, list[str]] = {}
         self._tags: dict[dg.AssetKey, Mapping[str | None, Mapping[str, str]]] = {}
         self._stale: dict[tuple[dg.AssetKey, str | None], bool] = {}
         self._settled: dict[tuple[dg.AssetKey, str | None], bool] = {}
@@ -36,36 +54,46 @@ class Lineage:
         definition = self._graph.get(key).partitions_def
         if definition is None:
             return [None]
-        return list(definition.get_partition_keys(dynamic_partitions_store=self._instance))
+        if definition.name not in self._partitions:
+            told = definition.get_partition_keys(dynamic_partitions_store=self._instance)
+            self._partitions[definition.name] = self._untold.partitions.get(definition.name, list(told))
+        return list(self._partitions[definition.name])
 
     def data_version(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
         """The data version of the latest materialisation; None when there is none."""
+        if (key, partition) in self._untold.versions:
+            return self._untold.versions[key, partition]
         return self._latest(key).get(partition, {}).get(DATA_VERSION_TAG)
 
     def code_version(self, key: dg.AssetKey) -> str:
         """The code version that the asset has now."""
         return self._graph.get(key).code_version or ""
 
-    def recorded_inputs(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
-        """The digest of what the latest materialisation was made from."""
-        return self._latest(key).get(partition, {}).get(INPUTS_TAG)
+    def recorded(self, key: dg.AssetKey, partition: str | None = None) -> Mapping[str, str]:
+        """The tags of the latest materialisation; empty when there is none."""
+        return self._latest(key).get(partition, {})
 
     def inputs(self, key: dg.AssetKey, partition: str | None = None) -> str | None:
         """The digest of what a materialisation would be made from now; None while a dependency is missing."""
-        versions: dict[str, Any] = {}
-        for parent in sorted(self._graph.get(key).parent_keys):
-            partitions = self._needed(key, parent, partition)
-            found = {str(p): self.data_version(parent, p) for p in partitions}
-            if None in found.values():
-                return None
-            versions[parent.to_user_string()] = found
+        versions = self._input_versions(key, partition)
+        if any(None in found.values() for found in versions.values()):
+            return None
         return digest_of([versions, self._graph.get(key).code_version])[:32]
+
+    def tags(self, key: dg.AssetKey, partition: str | None = None) -> dict[str, str]:
+        """What a materialisation records of what it is made from now: all of it, and each part."""
+        parts = {INPUT_TAG + name: digest for name, digest in self.input_digests(key, partition).items()}
+        return {INPUTS_TAG: self.inputs(key, partition) or "incomplete", CODE_TAG: self.code_version(key), **parts}
+
+    def input_digests(self, key: dg.AssetKey, partition: str | None = None) -> dict[str, str]:
+        """Dependency -> digest of its data versions, as far as they are there."""
+        return {name: digest_of(found)[:16] for name, found in self._input_versions(key, partition).items()}
 
     def stale(self, key: dg.AssetKey, partition: str | None = None) -> bool:
         """Whether what there is differs from what would be made now; never true of what nothing here makes."""
         if (key, partition) not in self._stale:
             wanted = self.inputs(key, partition) if self._graph.get(key).is_materializable else None
-            self._stale[key, partition] = wanted is not None and wanted != self.recorded_inputs(key, partition)
+            self._stale[key, partition] = wanted is not None and wanted != self.recorded(key, partition).get(INPUTS_TAG)
         return self._stale[key, partition]
 
     def settled(self, key: dg.AssetKey, partition: str | None = None) -> bool:
@@ -73,8 +101,7 @@ class Lineage:
         if (key, partition) not in self._settled:
             self._settled[key, partition] = all(
                 not self.stale(parent, needed) and self.settled(parent, needed)
-                for parent in self._graph.get(key).parent_keys
-                for needed in self._needed(key, parent, partition)
+                for parent, needed in self.needed(key, partition)
             )
         return self._settled[key, partition]
 
@@ -84,6 +111,19 @@ class Lineage:
         Those whose own inputs are still to be made anew wait, so that nothing is made twice for one change.
         """
         return [p for p in self.partitions(key) if self.stale(key, p) and self.settled(key, p)]
+
+    def needed(self, key: dg.AssetKey, partition: str | None = None) -> list[tuple[dg.AssetKey, str | None]]:
+        """What this is directly made from."""
+        parents = sorted(self._graph.get(key).parent_keys)
+        return [(parent, needed) for parent in parents for needed in self._needed(key, parent, partition)]
+
+    def _input_versions(self, key: dg.AssetKey, partition: str | None) -> dict[str, dict[str, str | None]]:
+        return {
+            parent.to_user_string(): {
+                str(needed): self.data_version(parent, needed) for needed in self._needed(key, parent, partition)
+            }
+            for parent in sorted(self._graph.get(key).parent_keys)
+        }
 
     def _needed(self, key: dg.AssetKey, parent: dg.AssetKey, partition: str | None) -> list[str | None]:
         """The same partition where both have the same partitions; else all that the parent has."""
@@ -112,8 +152,19 @@ class Lineage:
         return {r.partition_key: dict(r.asset_materialization.tags or {}) for r in records if r.asset_materialization}
 
 
+_LINEAGES: WeakKeyDictionary[Any, Lineage] = WeakKeyDictionary()
+"""One reading of the instance for all assets of an evaluation, which Dagster gives one view."""
+
+
+MayTry = Callable[[dg.AssetKey, str | None, str], bool]
+"""(asset, partition, digest of the inputs) -> whether the automation may try; False after too many failures."""
+
+
 class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
-    """True for what `Lineage.out_of_date` names."""
+    """True for what `Lineage.out_of_date` names and `may_try` lets pass."""
+
+    def __init__(self, may_try: MayTry = lambda key, partition, inputs: True) -> None:
+        self._may_try = may_try
 
     @property
     def name(self) -> str:
@@ -122,23 +173,23 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Dagster's hook: the subset of the candidates that is out of date."""
-        view = context.asset_graph_view
-        stale = Lineage(view.instance, view.asset_graph).out_of_date(context.key)
+        view, key = context.asset_graph_view, context.key
+        if view not in _LINEAGES:
+            _LINEAGES[view] = Lineage(view.instance, view.asset_graph)
+        lineage = _LINEAGES[view]
+        stale = [p for p in lineage.out_of_date(key) if self._may_try(key, p, lineage.inputs(key, p) or "")]
         partitions = context.partitions_def
         if not stale:
             subset = context.get_empty_subset()
         elif partitions is None:
-            subset = view.get_full_subset(key=context.key)
+            subset = view.get_full_subset(key=key)
         else:
             keys = {partition for partition in stale if partition is not None}
-            subset = view.get_subset_from_partition_keys(context.key, partitions, keys)
+            subset = view.get_subset_from_partition_keys(key, partitions, keys)
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection(subset))
 
 
-def out_of_date() -> dg.AutomationCondition[dg.AssetKey]:
-    """The condition of every asset: out of date, not being made, nothing it needs is, and its last run did not fail.
-
-    A failed asset is not asked for again by the daemon; `threadline materialize` tries it again.
-    """
+def out_of_date(may_try: MayTry = lambda key, partition, inputs: True) -> dg.AutomationCondition[dg.AssetKey]:
+    """The condition of every asset: out of date, it may be tried, and neither it nor what it needs is being made."""
     busy = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
-    return (OutOfDate() & ~busy & ~dg.AutomationCondition.execution_failed()).with_label("out of date")
+    return (OutOfDate(may_try) & ~busy).with_label("out of date")

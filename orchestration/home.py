@@ -31,6 +31,19 @@ class Home:
         """The JSON file of a training set or of a decision."""
         return self.root / "derived" / f"{name}.json"
 
+    def decision(self, name: str) -> Path:
+        """The JSON file of what a person decided about releases."""
+        return self.root / "decisions" / f"{name}.json"
+
+    @property
+    def attempts(self) -> Path:
+        """The attempts that have not succeeded."""
+        return self.root / "attempts"
+
+    def lock(self, name: str) -> Path:
+        """The file whose lock says who works on what."""
+        return self.root / "locks" / f"{name}.lock"
+
     def vectors(self, batch: str) -> Path:
         """The article vectors of a catalogue batch."""
         return self.root / "derived" / "vectors" / f"{batch}.parquet"

@@ -1,16 +1,19 @@
-"""Telling Dagster what raw data there is now: partitions and data versions, read from DVC's manifest."""
+"""Telling Dagster what comes from outside now: batches as DVC's manifest names them, and people's decisions."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from contracts.batches import KINDS, Kind
+from orchestration.admission import admission_time
 from orchestration.asset import CATALOGUE_BATCH, STREET_BATCH
+from orchestration.decisions import decision_versions
 from orchestration.dvc_data import batch_digests, manifest
-from orchestration.freshness import Lineage
+from orchestration.freshness import Lineage, Untold
 from orchestration.resources import Workspace
 
 PARTITIONS: dict[Kind, dg.DynamicPartitionsDefinition] = {"catalogue": CATALOGUE_BATCH, "street": STREET_BATCH}
@@ -18,7 +21,7 @@ PARTITIONS: dict[Kind, dg.DynamicPartitionsDefinition] = {"catalogue": CATALOGUE
 
 @dataclass(frozen=True)
 class Observed:
-    """What changed in the raw data since Dagster was last told."""
+    """What changed since Dagster was last told."""
 
     added: dict[Kind, list[str]]
     removed: dict[Kind, list[str]]
@@ -33,9 +36,16 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
     present = manifest(workspace.root)
     digests = batch_digests(present.files)
     lineage = Lineage(instance, graph)
-    events = []
-    if lineage.data_version(dg.AssetKey("data_manifest")) != (present.md5 or "empty"):
-        events.append(_event("data_manifest", present.md5 or "empty", None))
+    single = {
+        "data_manifest": present.md5 or "empty",
+        "admission": admission_time(workspace.configuration.retraining.schedule, time.time()),
+        **decision_versions(workspace.home),
+    }
+    events = [
+        _event(key, version, None)
+        for key, version in single.items()
+        if lineage.data_version(dg.AssetKey(key)) != version
+    ]
     added: dict[Kind, list[str]] = {}
     removed: dict[Kind, list[str]] = {}
     for kind in KINDS:
@@ -50,6 +60,17 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
             if lineage.data_version(dg.AssetKey(key), batch) != version
         ]
     return Observed(added, removed, events)
+
+
+def untold(observed: Observed, instance: dg.DagsterInstance) -> Untold:
+    """What `observe` found, for a `Lineage` that looks ahead of what `instance` was told."""
+    partitions = {}
+    for kind, definition in PARTITIONS.items():
+        known = definition.get_partition_keys(dynamic_partitions_store=instance)
+        there = [batch for batch in known if batch not in observed.removed[kind]]
+        partitions[str(definition.name)] = there + observed.added[kind]
+    versions = {(event.asset_key, event.partition): (event.tags or {})[DATA_VERSION_TAG] for event in observed.events}
+    return Untold(versions, partitions)
 
 
 def record(observed: Observed, instance: dg.DagsterInstance) -> None:

@@ -40,6 +40,11 @@ class Places:
         return self.home / "reports"
 
     @property
+    def rejected(self) -> Path:
+        """The batches that a steward rejected, each with the decision."""
+        return self.home / "rejected"
+
+    @property
     def intake(self) -> Path:
         """Batches on their way into `data`; nothing here outlives the next acceptance."""
         return self.home / "intake"

@@ -52,5 +52,6 @@ def payload(article: Article) -> dict[str, Any]:
         "attributes": dict(sorted(article.attributes.items())),
         "assortments": list(article.assortments),
         "image": article.images[0],
+        "images": list(article.images),
         **{key: value for key, value in known.items() if value is not None},
     }

@@ -1,12 +1,14 @@
-"""Publishing a candidate, and taking away what nobody reads any more."""
+"""Publishing a candidate, what people decide about that, and taking away what nobody reads any more."""
 
 from __future__ import annotations
 
 import json
 
 from contracts.errors import ThreadlineError
-from contracts.registry import Release
-from orchestration.candidates import Candidate
+from contracts.files import write_json
+from contracts.registry import ModelVersion, Release
+from orchestration.candidates import Candidate, read_choice
+from orchestration.decisions import Approval, Pin, now, write_approval, write_pin
 from orchestration.home import Home
 from orchestration.resources import Workspace
 from orchestration.trainings import Outcome, read_outcome
@@ -33,16 +35,52 @@ def publish(workspace: Workspace, candidate: Candidate, collection: str) -> Rele
     return release
 
 
-def retire(workspace: Workspace) -> int:
-    """Drop the oldest references beyond the configured number, never the serving one. Returns how many."""
-    serving = workspace.registry.champion()
-    kept = workspace.configuration.keep_generations
-    index = workspace.index
-    old = [reference for reference in index.references() if serving is None or reference != serving.collection]
-    dropped = old[: max(0, len(old) - (kept - 1))]
+def retire(workspace: Workspace, now_s: float) -> int:
+    """Drop collections beyond the configured number that have not served for the grace period. Returns how many.
+
+    The serving one is never dropped, and the one that served last goes last. A collection's grace starts when a
+    release first finds that it does not serve.
+    """
+    serving, index = workspace.registry.champion(), workspace.index
+    unserved = set(index.references()) - ({serving.collection} if serving else set())
+    path = workspace.home.derived("unserved")
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    since = {reference: known.get(reference, now_s) for reference in sorted(unserved)}
+    beyond = sorted(since, key=lambda reference: since[reference])[: max(0, len(since) - _others_kept(workspace))]
+    dropped = [one for one in beyond if now_s - since[one] >= workspace.configuration.grace_hours * 3600]
     for reference in dropped:
         index.drop(reference)
+    write_json(path, {reference: at_s for reference, at_s in since.items() if reference not in dropped})
     return len(dropped)
+
+
+def pin_release(workspace: Workspace, version: str, who: str, reason: str) -> Pin:
+    """Let `version` of the serving model serve until it is unpinned. Raises ThreadlineError when there is none."""
+    found = find_version(workspace, version)
+    pin = Pin(found.version, found.digest, found.method, who, now(), reason)
+    write_pin(workspace.home, pin)
+    return pin
+
+
+def approve_proposal(workspace: Workspace, who: str, reason: str) -> Candidate:
+    """Let the package that waits for an approval serve. Raises ThreadlineError when none waits."""
+    proposed = read_choice(workspace.home).proposed
+    if proposed is None:
+        raise ThreadlineError("no package waits for an approval", "see what serves: threadline releases")
+    write_approval(workspace.home, Approval(proposed.digest, who, now(), reason))
+    return proposed
+
+
+def find_version(workspace: Workspace, version: str) -> ModelVersion:
+    """A version of the serving model. Raises ThreadlineError when there is none."""
+    for one in workspace.registry.versions():
+        if one.version == version:
+            return one
+    raise ThreadlineError(f"there is no release {version}", "list them: threadline releases")
+
+
+def _others_kept(workspace: Workspace) -> int:
+    return workspace.configuration.keep_generations - 1
 
 
 def _outcome(workspace: Workspace, candidate: Candidate) -> Outcome:

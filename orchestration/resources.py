@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from orchestration.progress import Reporter
 from serving.index import open_index
 from serving.inference import PackageSession
 from serving.registry import MlflowRegistry
+from training.presets import Preset, preset
 
 WORKSPACE_VARIABLE = "THREADLINE_WORKSPACE"
+MLFLOW_VARIABLE = "THREADLINE_MLFLOW_URL"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Workspace:
     root: Path
     qdrant_url: str | None = None
     qdrant_api_key: str | None = field(default=None, repr=False)
+    mlflow_url: str | None = None
 
     @property
     def places(self) -> Places:
@@ -51,6 +54,22 @@ class Workspace:
         """What `threadline.toml` says."""
         return read_configuration(self.root)
 
+    @cached_property
+    def preset(self) -> Preset:
+        """The configuration of every training, as `threadline.toml` chooses it."""
+        return preset(self.configuration.preset)
+
+    def run_page(self, run_id: str) -> dg.MetadataValue[Any]:
+        """The page of a run in MLflow, where it is known under which address MLflow's pages are; else the run's id."""
+        if not self.mlflow_url or not run_id:
+            return dg.MetadataValue.text(run_id)
+        experiment = self.registry.experiment_of(run_id)
+        return dg.MetadataValue.url(f"{self.mlflow_url}/#/experiments/{experiment}/runs/{run_id}")
+
+    def elsewhere(self, root: Path) -> Workspace:
+        """Another workspace with the same settings, and an index of its own."""
+        return replace(self, root=root, qdrant_url=None, qdrant_api_key=None)
+
     @property
     def registry(self) -> MlflowRegistry:
         """The registry of models."""
@@ -71,9 +90,13 @@ class Workspace:
 
 
 def workspace_from_environment(root: Path | None = None) -> Workspace:
-    """The workspace at `root`, at THREADLINE_WORKSPACE, or here; QDRANT_URL and QDRANT_API_KEY name a server."""
+    """The workspace at `root`, at THREADLINE_WORKSPACE, or here.
+
+    QDRANT_URL and QDRANT_API_KEY name a server, THREADLINE_MLFLOW_URL the address of MLflow's pages.
+    """
     place = root or Path(os.environ.get(WORKSPACE_VARIABLE, "."))
-    return Workspace(place.resolve(), os.environ.get("QDRANT_URL"), os.environ.get("QDRANT_API_KEY"))
+    server, key = os.environ.get("QDRANT_URL"), os.environ.get("QDRANT_API_KEY")
+    return Workspace(place.resolve(), server, key, os.environ.get(MLFLOW_VARIABLE))
 
 
 class NoPickles(dg.IOManager):

@@ -8,10 +8,14 @@ from typing import Any
 import dagster as dg
 
 from contracts.registry import Release
+from orchestration.attempts import Attempt, read_attempts
+from orchestration.candidates import Candidate, read_choice
+from orchestration.decisions import Pin, read_pin
 from orchestration.definitions import build_definitions
 from orchestration.dvc_data import data_version
 from orchestration.execution import open_instance
 from orchestration.freshness import Lineage
+from orchestration.home import Home
 from orchestration.observation import observe
 from orchestration.resources import Workspace
 from orchestration.trainings import Outcome, read_outcome
@@ -25,7 +29,8 @@ Named = tuple[str, str | None]
 class Status:
     """What serves, what there is, what is out of date, what waits for that, and what failed.
 
-    `raw_changed` says that batches came, changed or went since the graph was last told.
+    `raw_changed` says that batches came, changed or went since the graph was last told. `proposed` waits for an
+    approval.
     """
 
     release: Release | None
@@ -36,6 +41,8 @@ class Status:
     out_of_date: list[Named]
     waiting: list[Named]
     failed: list[tuple[str, str]]
+    pin: Pin | None
+    proposed: Candidate | None
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values."""
@@ -47,6 +54,8 @@ class Status:
             "raw_changed": self.raw_changed,
             "out_of_date": self.out_of_date,
             "waiting": self.waiting,
+            "pin": asdict(self.pin) if self.pin else None,
+            "proposed": asdict(self.proposed) if self.proposed else None,
             "failed": [{"asset": asset, "reason": reason} for asset, reason in self.failed],
         }
 
@@ -70,7 +79,9 @@ def read_status(workspace: Workspace) -> Status:
             raw_changed=bool(observe(workspace, instance, graph)),
             out_of_date=[(key.to_user_string(), partition) for key, partition in ready],
             waiting=[(key.to_user_string(), partition) for key, partition in waiting],
-            failed=_failed(instance, {key for key, _ in ready}),
+            failed=_failed(workspace.home),
+            pin=read_pin(workspace.home),
+            proposed=read_choice(workspace.home).proposed,
         )
 
 
@@ -83,11 +94,11 @@ def _models(workspace: Workspace) -> list[tuple[str, Outcome]]:
     return [(name, read_outcome(workspace.home, name)) for name in present]
 
 
-def _failed(instance: dg.DagsterInstance, unmade: set[dg.AssetKey]) -> list[tuple[str, str]]:
-    """The assets that are out of date because their latest run failed, with the run that tells more."""
-    failed: dict[str, str] = {}
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=50):
-        for key in run.asset_selection or ():
-            if key in unmade:
-                failed.setdefault(key.to_user_string(), f"run {run.run_id} failed; `threadline up` shows its log")
-    return sorted(failed.items())
+def _failed(home: Home) -> list[tuple[str, str]]:
+    """What was tried and did not succeed, with the reason and the run that tells more."""
+    left = read_attempts(home).values()
+    return [(f"{one.asset} [{one.partition}]" if one.partition else one.asset, _reason(one)) for one in left]
+
+
+def _reason(left: Attempt) -> str:
+    return f"{left.reason or 'it runs, or its process was killed'} (attempt {left.count}, run {left.run_id})"

@@ -17,7 +17,7 @@ import numpy as np
 
 from contracts.errors import ThreadlineError
 from contracts.images import encode_jpeg
-from contracts.model_package import ModelPackage, read_package
+from contracts.model_package import ModelPackage, read_package, write_package
 from contracts.registry import SERVING_MODEL
 from serving.registry import MlflowRegistry, open_client, sqlite_file
 
@@ -52,11 +52,14 @@ def log_training(
     curves: Curve,
     plots: Sequence[Path],
     tags: Mapping[str, str],
+    *,
+    imported: bool = False,
 ) -> LoggedRun:
     """Log one training and register its package as a version of the model `name`.
 
     `artifact_root` is where a new experiment keeps its files (None: where the server says); `tags` go onto run and
-    version (`data_version`, `code_version`). A package that is registered already is not logged again.
+    version (`data_version`, `code_version`). A package that is registered already is not logged again. The package
+    then says which run it is from, unless it was `imported`: that one keeps the provenance that it came with.
     """
     package = read_package(package_root)
     known = _registered(tracking_uri, name, package.digest)
@@ -66,6 +69,9 @@ def log_training(
     run = client.create_run(_experiment(client, experiment, artifact_root), run_name=name, tags=dict(tags))
     run_id = run.info.run_id
     try:
+        if not imported:
+            provenance = package.provenance.model_copy(update={"mlflow_run": run_id})
+            write_package(package_root, package.model_copy(update={"provenance": provenance}))
         _log_values(client, run_id, params, curves, package.metrics)
         for plot in plots:
             client.log_artifact(run_id, str(plot), "plots")

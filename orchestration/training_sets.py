@@ -17,14 +17,52 @@ from orchestration.home import Home
 from training.sets import ArticleImages, LookPhoto, LookSet, Segmentation
 
 
-def admitted(available: Iterable[str], before: Iterable[str], share: float) -> set[str]:
-    """The members of a set: all that are available when the newcomers are at least `share` of the set before.
+def admits(newcomers: int, members: int, share: float) -> bool:
+    """Whether a set of so many `members` takes in that many `newcomers`: when they are at least this `share` of it."""
+    return members == 0 or (newcomers > 0 and newcomers >= share * members)
 
-    Otherwise those of before that are still available.
+
+def admitted_masks(now: Sequence[Segmentation], before: Sequence[Segmentation], share: float) -> list[Segmentation]:
+    """The rows that Street2Fashion learns from: all there are, or those of before with their corrections."""
+    newcomers = {row.photo_id for row in now} - {row.photo_id for row in before}
+    if admits(len(newcomers), len(before), share):
+        return list(now)
+    corrected = {row.photo_id: row for row in now}
+    return [corrected.get(row.photo_id, row) for row in before]
+
+
+def admitted_articles(
+    now: Sequence[ArticleImages], before: Sequence[ArticleImages], share: float
+) -> list[ArticleImages]:
+    """The rows that FashionDNA learns from: all there are, or those of before with their corrections."""
+    newcomers = {row.article_id for row in now} - {row.article_id for row in before}
+    return list(now) if admits(len(newcomers), len(before), share) else _corrected(now, before)
+
+
+def admitted_looks(now: LookSet, before: LookSet, share: float) -> LookSet:
+    """The pairs that the matching models learn from: all there are, or those of before."""
+    newcomers = _pairs(now) - _pairs(before)
+    if admits(len(newcomers), len(_pairs(before)), share):
+        return now
+    return LookSet(before.photos, tuple(_corrected(now.articles, before.articles)))
+
+
+def _corrected(now: Sequence[ArticleImages], before: Sequence[ArticleImages]) -> list[ArticleImages]:
+    """The members of before with today's category and attributes.
+
+    Who left, and a picture that a later batch replaced, count at the next admission: neither is worth a training by
+    itself. A picture that was replaced in place counts at once, because the old one is gone.
     """
-    now, old = set(available), set(before)
-    newcomers = now - old
-    return now if len(newcomers) >= share * max(1, len(old)) else now & old
+    today = {row.article_id: row for row in now}
+    rows = []
+    for old in before:
+        row = today.get(old.article_id, old)
+        rows.append(row if row.images == old.images else replace(row, images=old.images, sha256=old.sha256))
+    return rows
+
+
+def _pairs(looks: LookSet) -> set[tuple[str, str]]:
+    return {(photo.photo_id, article_id) for photo in looks.photos for article_id in photo.articles}
 
 
 def mask_rows(photos: Sequence[Photo], sides: Mapping[Member, str], data: Path) -> list[Segmentation]:
@@ -93,13 +131,6 @@ def look_rows(
     return LookSet(looks, tuple(article_rows((a for a in articles if a.article_id in members), sides)))
 
 
-def restricted(looks: LookSet, photo_ids: set[str]) -> LookSet:
-    """The set with only these photos, and only the articles they show."""
-    photos = tuple(photo for photo in looks.photos if photo.photo_id in photo_ids)
-    members = {article_id for photo in photos for article_id in photo.articles}
-    return LookSet(photos, tuple(article for article in looks.articles if article.article_id in members))
-
-
 def with_masks(looks: LookSet, model: str, precision: str, home: Home) -> LookSet:
     """The set with the predicted mask of each photo, its path relative to the home."""
     photos = tuple(
@@ -124,19 +155,31 @@ def version_of(rows: Sequence[Any], *, without: tuple[str, ...] = ("image", "ima
 
 
 def resolve_masks(rows: Sequence[Segmentation], data: Path) -> list[Segmentation]:
-    """The rows with absolute paths."""
-    return [replace(row, image=data / row.image, mask=data / row.mask) for row in rows]
+    """The rows with absolute paths, without those whose batch was removed."""
+    resolved = [replace(row, image=data / row.image, mask=data / row.mask) for row in rows]
+    return [row for row in resolved if row.image.exists() and row.mask.exists()]
 
 
 def resolve_articles(rows: Sequence[ArticleImages], data: Path) -> list[ArticleImages]:
-    """The rows with absolute paths."""
-    return [replace(row, images=tuple(data / image for image in row.images)) for row in rows]
+    """The rows with absolute paths, without those whose batch was removed."""
+    resolved = [replace(row, images=tuple(data / image for image in row.images)) for row in rows]
+    return [row for row in resolved if all(image.exists() for image in row.images)]
 
 
 def resolve_looks(looks: LookSet, data: Path, home: Path) -> LookSet:
-    """The set with absolute paths; photos and articles lie in `data`, predicted masks in `home`."""
-    photos = tuple(
-        replace(photo, image=data / photo.image, mask=home / photo.mask if photo.mask else None)
+    """The set with absolute paths; photos and articles lie in `data`, predicted masks in `home`.
+
+    Photos and articles whose batch was removed are left out, and photos of which no article is left.
+    """
+    articles = resolve_articles(looks.articles, data)
+    there = {article.article_id for article in articles}
+    photos = (
+        replace(
+            photo,
+            image=data / photo.image,
+            mask=home / photo.mask if photo.mask else None,
+            articles=tuple(article_id for article_id in photo.articles if article_id in there),
+        )
         for photo in looks.photos
     )
-    return LookSet(photos, tuple(resolve_articles(looks.articles, data)))
+    return LookSet(tuple(p for p in photos if p.articles and p.image.exists()), tuple(articles))

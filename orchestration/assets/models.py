@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 _SHARED = (
     *("training.augment", "training.backbones", "training.export", "training.fit", "training.looks", "training.losses"),
     *("training.pictures", "training.probing", "training.samplers", "contracts.images", "contracts.masks"),
+    *("training.ibn", "training.weights"),
+)
+_MATCHING = (
+    "training.matching",
+    "training.matching_learners",
+    "training.fusion",
+    "training.memory",
+    "training.dna_encoder",
 )
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
@@ -38,7 +46,7 @@ _TRAINS = frozenset({"pytorch", "mlflow"})
 @asset(
     deps=["attribute_set"],
     group="models",
-    code=(*_SHARED, "training.fashion_dna"),
+    code=(*_SHARED, "training.dna_encoder", "training.fashion_dna"),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -78,7 +86,7 @@ def article_dna(step: Step) -> Made:
 @asset(
     deps=["look_set", "fashion_dna"],
     group="models",
-    code=(*_SHARED, "training.matching"),
+    code=(*_SHARED, *_MATCHING),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -90,7 +98,7 @@ def studio2shop(step: Step) -> Made:
 @asset(
     deps=["segmented_look_set", "fashion_dna"],
     group="models",
-    code=(*_SHARED, "training.matching"),
+    code=(*_SHARED, *_MATCHING),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -103,7 +111,7 @@ def fashion2shop(step: Step) -> Made:
 @asset(
     deps=["look_set"],
     group="models",
-    code=(*_SHARED, "training.reid_baseline"),
+    code=(*_SHARED, "training.memory", "training.reid_baseline"),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from contracts.batches import read_street_batch
 from contracts.files import digest_of
+from contracts.images import read
+from contracts.masks import read_mask, segmented
 from orchestration.asset import STREET_BATCH, Made, Step, asset
 from orchestration.assets.trained import train
 from orchestration.masking import predict_masks
 from orchestration.rows import read_rows, write_rows
+from orchestration.shown import side_by_side
 from orchestration.training_sets import look_version, resolve_masks, with_masks
 from orchestration.trainings import read_outcome
 from orchestration.workspace_tables import read_looks
@@ -27,6 +30,8 @@ _PREDICTION = (
     *("contracts.images", "contracts.masks", "orchestration.masking"),
     *("serving.inference", "serving.precision", "serving.runtimes"),
 )
+
+SHOWN = 3
 
 
 @asset(
@@ -63,8 +68,12 @@ def masks(step: Step) -> Made:
         return Made("none", {"masks": "none: there is no segmentation model yet"})
     root = workspace.data / "street" / step.partition
     photos = [photo for photo in read_street_batch(root).photos if photo.op != "delete"]
-    computed, version = predict_masks(workspace.session(model), workspace.home, photos, root, step.report)
-    return Made(version, {"photos": len(photos), "computed": computed})
+    session = workspace.session(model)
+    computed, version = predict_masks(session, workspace.home, photos, root, step.report)
+    places = [(root / p.image, workspace.home.mask(model, session.precision, p.sha256)) for p in photos[:SHOWN]]
+    people = [[picture, segmented(picture, read_mask(mask))] for picture, mask in ((read(p), m) for p, m in places)]
+    shown = {"examples": side_by_side(people)} if people else {}
+    return Made(version, {"photos": len(photos), "computed": computed, **shown})
 
 
 @asset(deps=["look_set", "masks"], group="sets", code=("orchestration.training_sets", "training.sets"))

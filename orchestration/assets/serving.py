@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import time
+
 from contracts.files import digest_of, write_json
 from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
 from orchestration.assets.models import EMBEDDING
-from orchestration.candidates import choose, packages_to_compare, read_candidate, write_candidate
+from orchestration.candidates import decide, packages_to_compare, read_candidate, read_choice
 from orchestration.embedding import embed_articles, write_vectors
 from orchestration.points import collection_name, gather_points
 from orchestration.releasing import publish, read_collection, retire
-from orchestration.report import write_report
+from orchestration.report import EVALUATION, write_report
 from orchestration.tables import merge_catalogue
+from orchestration.trainings import read_outcome
 from orchestration.workspace_tables import read_catalogue
 
-_REPORT = ("orchestration.report", "orchestration.evaluation", "training.metrics", "orchestration.contact_sheet")
+_REPORT = (*EVALUATION, "orchestration.report", "orchestration.report_tables", "orchestration.plots")
 
 
 @asset(
-    deps=["look_set", "studio2shop", "fashion2shop", "reid_baseline"],
+    deps=["look_set", "mask_set", "street2fashion", "studio2shop", "fashion2shop", "reid_baseline"],
     group="models",
     code=_REPORT,
     kinds=frozenset({"onnx"}),
 )
 def retrieval_report(step: Step) -> Made:
-    """Accuracy of every package on the frozen queries, and contact sheets to look at."""
+    """Accuracy of every package on the frozen queries and held-out masks, and contact sheets to look at."""
     packages = packages_to_compare(step.workspace, step.report)
-    report = write_report(step.workspace, packages, step.report)
-    return Made(digest_of([step.version("look_set"), sorted(packages.values())]), report.metadata())
+    segmenter = read_outcome(step.workspace.home, "street2fashion").digest
+    report = write_report(step.workspace, packages, segmenter, step.report)
+    inputs = [step.version("look_set"), step.version("mask_set"), sorted(packages.values()), segmenter]
+    return Made(digest_of(inputs), report.metadata())
 
 
-@asset(deps=["retrieval_report"], group="release", code=("orchestration.candidates",))
+@asset(
+    deps=["retrieval_report", "pin", "approval"],
+    group="release",
+    code=("orchestration.candidates", "orchestration.comparison"),
+)
 def candidate(step: Step) -> Made:
-    """The package that should serve: as before, unless another beats it on the same queries by the margin."""
-    decision = choose(step.workspace, read_candidate(step.workspace.home))
-    write_candidate(step.workspace.home, decision)
-    return Made(decision.digest, {"package": decision.method, "reason": decision.reason})
+    """The package that should serve: the pinned one; else as before, unless another leads on the same queries."""
+    decision = decide(step.workspace, step.report)
+    choice = read_choice(step.workspace.home)
+    figures = {"package": decision.method, "reason": decision.reason, "without the pin": choice.chosen.method}
+    proposed = {"waits for approval": choice.proposed.method} if choice.proposed else {}
+    return Made(decision.digest, {**figures, **proposed})
 
 
 @asset(
@@ -87,6 +98,6 @@ def release(step: Step) -> Made:
     """Publishes the candidate with its collection, in one step, to everyone who follows the registry."""
     workspace = step.workspace
     published = publish(workspace, read_candidate(workspace.home), read_collection(workspace.home))
-    retired = retire(workspace)
+    retired = retire(workspace, time.time())
     version = digest_of([published.version, published.collection])
     return Made(version, {"version": published.version, "collection": published.collection, "retired": retired})

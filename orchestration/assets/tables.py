@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from orchestration.admission import note_admission, share_wanted
 from orchestration.asset import Made, Step, asset
 from orchestration.rows import read_rows, write_rows
 from orchestration.splitting import update_splits
 from orchestration.tables import build_catalogue, build_photos
 from orchestration.training_sets import (
-    admitted,
+    admitted_articles,
+    admitted_looks,
+    admitted_masks,
     article_rows,
     look_rows,
     look_version,
     mask_rows,
-    restricted,
     version_of,
 )
 from orchestration.workspace_tables import read_catalogue, read_photos, read_sides
@@ -50,43 +52,47 @@ def splits(step: Step) -> Made:
     return Made(version, {"members": len(result.sides), "pairs set aside": len(result.set_aside)})
 
 
-@asset(deps=["photos", "splits"], group="sets", code=_SETS)
+@asset(deps=["photos", "splits", "admission"], group="sets", code=_SETS)
 def mask_set(step: Step) -> Made:
     """The photos with masks that Street2Fashion learns from."""
     workspace, path = step.workspace, step.workspace.home.derived("mask_set")
     rows = mask_rows(read_photos(workspace)[0], read_sides(workspace), workspace.data)
-    before = [row.photo_id for row in read_rows(path, Segmentation)] if path.exists() else []
-    members = admitted((r.photo_id for r in rows), before, workspace.configuration.retraining.mask_set)
-    kept = [row for row in rows if row.photo_id in members]
+    before = read_rows(path, Segmentation) if path.exists() else []
+    kept = admitted_masks(rows, before, _share(step, "mask_set"))
     write_rows(path, kept, Segmentation)
-    return Made(version_of(kept), {"photos": len(kept), "waiting for admission": len(rows) - len(kept)})
+    note_admission(workspace.home, "mask_set", step.version("admission"))
+    waiting = {row.photo_id for row in rows} - {row.photo_id for row in kept}
+    return Made(version_of(kept), {"photos": len(kept), "waiting for admission": len(waiting)})
 
 
-@asset(deps=["catalogue", "splits"], group="sets", code=_SETS)
+@asset(deps=["catalogue", "splits", "admission"], group="sets", code=_SETS)
 def attribute_set(step: Step) -> Made:
     """The articles that FashionDNA learns from."""
     workspace, path = step.workspace, step.workspace.home.derived("attribute_set")
     rows = article_rows(read_catalogue(workspace), read_sides(workspace))
-    before = [row.article_id for row in read_rows(path, ArticleImages)] if path.exists() else []
-    members = admitted((r.article_id for r in rows), before, workspace.configuration.retraining.attribute_set)
-    kept = [row for row in rows if row.article_id in members]
+    before = read_rows(path, ArticleImages) if path.exists() else []
+    kept = admitted_articles(rows, before, _share(step, "attribute_set"))
     write_rows(path, kept, ArticleImages)
-    return Made(version_of(kept), {"articles": len(kept), "waiting for admission": len(rows) - len(kept)})
+    note_admission(workspace.home, "attribute_set", step.version("admission"))
+    waiting = {row.article_id for row in rows} - {row.article_id for row in kept}
+    return Made(version_of(kept), {"articles": len(kept), "waiting for admission": len(waiting)})
 
 
-@asset(deps=["photos", "catalogue", "splits"], group="sets", code=_SETS)
+@asset(deps=["photos", "catalogue", "splits", "admission"], group="sets", code=_SETS)
 def look_set(step: Step) -> Made:
     """The pairs of photo and article, and the frozen gallery and queries of evaluation."""
     workspace, path = step.workspace, step.workspace.home.derived("look_set")
     (rows, pairs), articles = read_photos(workspace), read_catalogue(workspace)
     looks = look_rows(rows, pairs, articles, read_sides(workspace))
-    before = [p.photo_id for p in read_rows(path, LookSet)[0].photos] if path.exists() else []
-    share = workspace.configuration.retraining.look_set
-    members = admitted((photo.photo_id for photo in looks.photos), before, share)
-    kept = restricted(looks, members)
+    before = read_rows(path, LookSet)[0] if path.exists() else LookSet((), ())
+    kept = admitted_looks(looks, before, _share(step, "look_set"))
     write_rows(path, [kept], LookSet)
+    note_admission(workspace.home, "look_set", step.version("admission"))
     sizes = {split: sum(p.split == split for p in kept.photos) for split in ("train", "val", "test")}
-    return Made(
-        look_version(kept),
-        {**sizes, "articles": len(kept.articles), "waiting for admission": len(looks.photos) - len(kept.photos)},
-    )
+    waiting = {photo.photo_id for photo in looks.photos} - {photo.photo_id for photo in kept.photos}
+    return Made(look_version(kept), {**sizes, "articles": len(kept.articles), "waiting for admission": len(waiting)})
+
+
+def _share(step: Step, name: str) -> float:
+    workspace = step.workspace
+    return share_wanted(workspace.home, workspace.configuration.retraining, name, step.version("admission"))

@@ -9,6 +9,8 @@ import dagster as dg
 
 from orchestration.asset import Made, Step
 from orchestration.dvc_data import data_version
+from orchestration.resources import Workspace
+from orchestration.shown import pictures
 from orchestration.trainings import Job, Outcome, run_training
 
 if TYPE_CHECKING:
@@ -20,9 +22,7 @@ if TYPE_CHECKING:
 
 def train(step: Step, name: str, inputs: Sequence[str], fit: Fit) -> Made:
     """Run the training `name` with the workspace's preset, or take what it gave before."""
-    from training.presets import preset
-
-    chosen = preset(step.workspace.configuration.preset)
+    chosen = step.workspace.preset
     job = Job(
         name=name,
         train=lambda context: fit(chosen, context),
@@ -32,10 +32,17 @@ def train(step: Step, name: str, inputs: Sequence[str], fit: Fit) -> Made:
         data_version=data_version(step.workspace.root),
     )
     outcome = run_training(job, step.workspace.home, step.report)
-    return Made(outcome.data_version, _figures(outcome))
+    return Made(outcome.data_version, _figures(step.workspace, name, outcome), run_tags=_links(outcome))
 
 
-def _figures(outcome: Outcome) -> dict[str, Any]:
+def _figures(workspace: Workspace, name: str, outcome: Outcome) -> dict[str, Any]:
     if outcome.digest is None:
         return {"package": "none", "reason": outcome.reason}
-    return {"package": outcome.digest, "MLflow run": outcome.run_id, **outcome.metrics}
+    plots = sorted(workspace.home.plots(name).glob("*.png"))
+    shown = {"plots": pictures(plots)} if plots else {}
+    return {"package": outcome.digest, "MLflow run": workspace.run_page(outcome.run_id), **outcome.metrics, **shown}
+
+
+def _links(outcome: Outcome) -> dict[str, str]:
+    """Tags of the run in Dagster that lead to the run in MLflow."""
+    return {"mlflow/run_id": outcome.run_id} if outcome.run_id else {}

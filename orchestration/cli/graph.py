@@ -1,9 +1,8 @@
-"""`threadline materialize`, `threadline status` and `threadline releases`."""
+"""`threadline materialize`, `threadline plan` and `threadline status`."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,28 +17,32 @@ if TYPE_CHECKING:
     from orchestration.status import Status
 
 
-def materialize(workspace: WorkspaceOption = None, json: Json = False) -> None:
+def materialize(
+    workspace: WorkspaceOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what failed before, and what depends on it.")] = False,
+    json: Json = False,
+) -> None:
     """Bring everything that is out of date up to date: train, embed, index, release. Nothing where nothing changed.
 
     It can be interrupted at any time; the same command goes on where it was. Exit code 3 when something failed.
     """
-    done = bring_up_to_date(open_workspace(workspace), quiet=json)
+    done = bring_up_to_date(open_workspace(workspace), quiet=json, only_failed=failed)
     if json:
         print_json({"ran": [vars(one) for one in done.ran], "failed": len(done.failed)})
     if done.failed:
         raise typer.Exit(3)
 
 
-def bring_up_to_date(workspace: Workspace, *, quiet: bool = False) -> Materialised:
+def bring_up_to_date(workspace: Workspace, *, quiet: bool = False, only_failed: bool = False) -> Materialised:
     """Materialise what is out of date, showing progress unless `quiet`, and say what was done."""
     from orchestration.execution import materialize as run_graph
 
     started = time.monotonic()
     if quiet:
-        return run_graph(workspace)
+        return run_graph(workspace, only_failed=only_failed)
     try:
         with TerminalReporter(console) as reporter:
-            done = run_graph(workspace, reporter, _announce)
+            done = run_graph(workspace, reporter, _announce, only_failed=only_failed)
     except KeyboardInterrupt as interrupt:
         console.print("Stopped. The same command goes on where it was.")
         raise typer.Exit(130) from interrupt
@@ -51,6 +54,23 @@ def bring_up_to_date(workspace: Workspace, *, quiet: bool = False) -> Materialis
     return done
 
 
+def plan(workspace: WorkspaceOption = None, json: Json = False) -> None:
+    """What `threadline materialize` would run now, and why. Nothing is run."""
+    from orchestration.planning import plan as look_ahead
+
+    planned = look_ahead(open_workspace(workspace))
+    if json:
+        print_json([vars(one) for one in planned])
+    elif not planned:
+        console.print("Everything is up to date: nothing would run.")
+    else:
+        rows = [
+            [_label(one.asset, one.partition), "yes" if one.certain else "maybe", "; ".join(one.reasons)]
+            for one in planned
+        ]
+        print_table("What would run", ["asset", "certain", "why"], rows)
+
+
 def status(workspace: WorkspaceOption = None, json: Json = False) -> None:
     """What serves, which models there are, the data version, what is out of date, and what failed."""
     from orchestration.status import read_status
@@ -60,39 +80,6 @@ def status(workspace: WorkspaceOption = None, json: Json = False) -> None:
         print_json(found.as_json())
     else:
         _show(found)
-
-
-def releases(
-    workspace: WorkspaceOption = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="Show at most this many.")] = 20,
-    json: Json = False,
-) -> None:
-    """The versions of the serving model, newest first, and which of them serves."""
-    registry = open_workspace(workspace).registry
-    champion = registry.champion()
-    rows = []
-    for version in registry.versions()[:most]:
-        made = datetime.fromtimestamp(version.created_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        serves = champion is not None and version.version == champion.version
-        rows.append(
-            {
-                "version": version.version,
-                "serves": serves,
-                "method": version.method,
-                "package": version.digest[:12],
-                "collection": version.tags.get("collection", ""),
-                "data version": version.tags.get("data_version", "")[:12],
-                "made": made,
-            }
-        )
-    if json:
-        print_json(rows)
-    elif not rows:
-        console.print("There is no release yet: run `threadline materialize`.")
-    else:
-        print_table(
-            "Releases", list(rows[0]), [["yes" if v is True else v or "" for v in row.values()] for row in rows]
-        )
 
 
 def _announce(ran: Ran) -> None:
@@ -112,6 +99,12 @@ def _show(found: Status) -> None:
         console.print("No release yet.")
     else:
         console.print(f"Serving: version {release.version} ({release.method}), collection {release.collection}")
+    if found.pin is not None:
+        console.print(
+            f"Pinned: version {found.pin.version}, by {found.pin.who} on {found.pin.when}: {found.pin.reason}"
+        )
+    if found.proposed is not None:
+        console.print(f"Waits for `threadline approve`: {found.proposed.method} {found.proposed.reason}", markup=False)
     console.print(f"Data version: {found.data_version or 'none'}   preset: {found.preset}")
     rows = [[name, outcome.digest[:12] if outcome.digest else "none", outcome.reason] for name, outcome in found.models]
     print_table("Models", ["model", "package", "note"], rows)

@@ -5,10 +5,25 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.text import Text
 
-from contracts.errors import ThreadlineError
+from contracts.errors import ThreadlineError, in_words
 from contracts.quiet import nothing_phones_home
-from orchestration.cli import demo, graph, run, search, workspace
+from orchestration.cli import (
+    ablate,
+    batches,
+    demo,
+    evaluate,
+    graph,
+    importing,
+    package,
+    purge,
+    releases,
+    reproduce,
+    run,
+    search,
+    workspace,
+)
 from orchestration.cli.output import errors
 
 app = typer.Typer(
@@ -19,11 +34,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("init")(workspace.init)
-app.add_typer(workspace.sources, name="import")
+app.add_typer(importing.sources, name="import")
+app.add_typer(batches.batches, name="batches")
+app.command("purge")(purge.purge)
 app.command("materialize")(graph.materialize)
+app.command("plan")(graph.plan)
 app.command("status")(graph.status)
-app.command("releases")(graph.releases)
+app.add_typer(releases.releases, name="releases")
+app.command("reproduce")(reproduce.reproduce)
+app.command("rollback")(releases.rollback)
+app.command("unpin")(releases.unpin)
+app.command("approve")(releases.approve)
 app.command("search")(search.search)
+app.add_typer(package.package, name="package")
+app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate-masks")(evaluate.evaluate_masks)
+app.command("ablate")(ablate.ablate)
 app.command("serve")(run.serve)
 app.command("up")(run.up)
 app.command("demo")(demo.demo)
@@ -34,8 +60,9 @@ def main() -> None:
     nothing_phones_home()
     try:
         app()
-    except ThreadlineError as error:
-        errors.print(f"[red]Error:[/red] {error.problem}\n  What to do: {error.remedy}", markup=True)
+    except (ThreadlineError, OSError) as error:
+        told = error if isinstance(error, ThreadlineError) else in_words(error)
+        errors.print(Text.assemble(("Error:", "red"), f" {told.problem}\n  What to do: {told.remedy}"))
         sys.exit(1)
 
 

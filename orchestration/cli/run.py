@@ -17,7 +17,7 @@ import typer
 from contracts.errors import ThreadlineError
 from orchestration.cli.output import console, errors
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.resources import WORKSPACE_VARIABLE, Workspace
+from orchestration.resources import MLFLOW_VARIABLE, WORKSPACE_VARIABLE, Workspace
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 _STOP_S = 20.0
@@ -53,15 +53,23 @@ def up(
 ) -> None:
     """Run Dagster's pages and daemon, MLflow and the search service together, until Ctrl-C."""
     from orchestration.execution import open_instance
+    from orchestration.locks import alone
+    from orchestration.runs import fail_dead_runs, lock_of
 
     found = open_workspace(workspace)
-    for port in (service_port, dagster_port, mlflow_port):
-        _check_free(host, port)
-    with open_instance(found.home):
-        pass  # writes Dagster's settings on first use
-    environment = service_environment(found, host, service_port)
-    services = _services(found, host, service_port, dagster_port, mlflow_port)
-    _supervise(services, environment, found.home.root / "logs")
+    with alone(found.home.lock(lock_of("daemon")), "`threadline up`"):
+        for port in (service_port, dagster_port, mlflow_port):
+            _check_free(host, port)
+        with open_instance(found.home) as instance:
+            lost = fail_dead_runs(instance, found.home, "daemon")
+        if lost:
+            console.print(f"{lost} runs had lost their process; what they were making is made again.")
+        environment = {
+            **service_environment(found, host, service_port),
+            MLFLOW_VARIABLE: f"http://{host}:{mlflow_port}",
+        }
+        services = _services(found, host, service_port, dagster_port, mlflow_port)
+        _supervise(services, environment, found.home.root / "logs")
 
 
 def service_environment(workspace: Workspace, host: str, port: int) -> dict[str, str]:
@@ -100,7 +108,10 @@ def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflo
 
 
 def _supervise(services: list[Service], environment: dict[str, str], logs: Path) -> None:
-    """Start the services, say where they are, and stop them all on Ctrl-C, on SIGTERM, or when one of them ends."""
+    """Start the services, say where they are, and stop them all on Ctrl-C, on SIGTERM, or when one of them ends.
+
+    They stay in this process's group, so that ending the group ends everything.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
     for number in (signal.SIGINT, signal.SIGTERM):  # also where the caller's shell had Ctrl-C ignored
@@ -108,9 +119,7 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
     try:
         for service in services:
             log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
-            running[service.name] = subprocess.Popen(
-                service.command, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            running[service.name] = subprocess.Popen(service.command, env=environment, stdout=log, stderr=log)
             log.close()
             console.print(f"  {service.name:<18} {service.url or 'running'}")
         console.print(f"Logs: {logs}   Ctrl-C stops everything.")
@@ -126,18 +135,23 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
 
 
 def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Ask every process group to end, and after a while end it."""
+    """Ask every service to end, and after a while end it, and what it started and left behind."""
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
     for process in running.values():
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()
     deadline = time.monotonic() + _STOP_S
     for name, process in running.items():
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             errors.print(f"{name} did not stop when asked; it is ended")
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+    _, left = psutil.wait_procs(family, timeout=2)
+    for descendant in left:
+        descendant.kill()
 
 
 def _check_free(host: str, port: int) -> None:

@@ -23,7 +23,9 @@ def test_imports_keep_to_the_layers(checkout: Path) -> None:
 
 
 def test_ruff_finds_nothing(checkout: Path) -> None:
-    ran = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=checkout, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=checkout, capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stdout
 
 

@@ -1,17 +1,14 @@
-"""Which package should serve, decided on validation queries by the margin."""
+"""Which package should serve, decided on validation queries by the margin and by how sure the lead is."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 
-from contracts.files import write_text
-from orchestration.candidates import Candidate, choose
-from orchestration.configuration import TEMPLATE
+from orchestration.candidates import Candidate, Choice, choose
+from orchestration.comparison import Comparison, paired
+from orchestration.configuration import Promotion
 from orchestration.evaluation import Evaluation, Score
-from orchestration.resources import Workspace
-from orchestration.rows import write_rows
 
 
 def evaluation(name: str, val: float | None, test: float = 0.5) -> Evaluation:
@@ -22,32 +19,60 @@ def evaluation(name: str, val: float | None, test: float = 0.5) -> Evaluation:
     return Evaluation(name, name, "float32", scores)
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    write_text(tmp_path / "threadline.toml", TEMPLATE.format(preset="demo"))
-    return Workspace(tmp_path)
+def decide(
+    serving: str,
+    *evaluations: Evaluation,
+    low: float = 0.001,
+    promotion: Promotion = Promotion(),  # noqa: B008  # frozen
+    approved: str = "",
+) -> Choice:
+    """The choice where the lead's interval starts at `low`."""
+    val = {e.digest: e.scores["val"].mean_ap for e in evaluations if "val" in e.scores}
+
+    def compare(champion: str, challenger: str) -> Comparison:
+        return Comparison(50, val[challenger] - val[champion], low, 1.0)
+
+    return choose(evaluations, Candidate(serving, serving, ""), promotion, approved, compare)
 
 
-def decide(workspace: Workspace, serving: str, *evaluations: Evaluation) -> str:
-    write_rows(workspace.home.derived("retrieval_report"), list(evaluations), Evaluation)
-    return choose(workspace, Candidate(serving, serving, "")).digest
-
-
-def test_the_best_on_the_validation_split_starts(workspace: Workspace) -> None:
+def test_the_best_on_the_validation_split_starts() -> None:
     """The test split is for display: a package that is better there only does not win."""
-    assert decide(workspace, "", evaluation("a", 0.4, test=0.9), evaluation("b", 0.6, test=0.1)) == "b"
+    assert decide("", evaluation("a", 0.4, test=0.9), evaluation("b", 0.6, test=0.1)).chosen.digest == "b"
 
 
-def test_a_challenger_must_win_by_the_margin(workspace: Workspace) -> None:
-    assert decide(workspace, "old", evaluation("old", 0.600), evaluation("new", 0.605)) == "old"
-    assert decide(workspace, "old", evaluation("old", 0.600), evaluation("new", 0.620)) == "new"
+def test_a_challenger_must_win_by_the_margin() -> None:
+    assert decide("old", evaluation("old", 0.600), evaluation("new", 0.605)).chosen.digest == "old"
+    assert decide("old", evaluation("old", 0.600), evaluation("new", 0.620)).chosen.digest == "new"
 
 
-def test_without_queries_the_untrained_package_starts_and_a_serving_one_stays(workspace: Workspace) -> None:
+def test_a_lead_that_chance_explains_does_not_win() -> None:
+    assert decide("old", evaluation("old", 0.6), evaluation("new", 0.7), low=-0.01).chosen.digest == "old"
+
+
+def test_without_queries_the_untrained_package_starts_and_a_serving_one_stays() -> None:
     empty = Evaluation("p", "pretrained", "float32", {})
-    assert decide(workspace, "", empty) == "p"
-    assert decide(workspace, "serving", empty) == "serving"
+    assert decide("", empty).chosen.digest == "p"
+    assert decide("serving", empty).chosen.digest == "serving"
 
 
-def test_a_serving_package_that_cannot_be_measured_gives_way(workspace: Workspace) -> None:
-    assert decide(workspace, "gone", evaluation("a", 0.3)) == "a"
+def test_a_serving_package_that_cannot_be_measured_gives_way() -> None:
+    assert decide("gone", evaluation("a", 0.3)).chosen.digest == "a"
+
+
+def test_by_hand_a_winner_waits_until_it_is_approved_itself() -> None:
+    by_hand = Promotion(approval="manual")
+    packages = evaluation("old", 0.6), evaluation("new", 0.7)
+    waiting = decide("old", *packages, promotion=by_hand, approved="another")
+    assert waiting.chosen.digest == "old"
+    assert waiting.proposed is not None and waiting.proposed.digest == "new"
+    approved = decide("old", *packages, promotion=by_hand, approved="new")
+    assert (approved.chosen.digest, approved.proposed) == ("new", None)
+
+
+def test_a_small_lead_on_every_query_is_surer_than_a_large_one_on_few() -> None:
+    champion = np.random.default_rng(0).random(200) * 0.5
+    everywhere = paired(champion, champion + 0.02)
+    few = paired(champion, champion + np.where(np.arange(200) < 2, 2.0, 0.0))
+    assert everywhere.ahead == pytest.approx(few.ahead) == pytest.approx(0.02)
+    assert everywhere.low > 0.019
+    assert few.low <= 0 < few.high

@@ -8,13 +8,15 @@ from pathlib import Path
 from contracts.batches import Article, CatalogueBatch, Pair, Photo, StreetBatch
 from orchestration.tables import batch_of, merge_catalogue, merge_street
 from orchestration.training_sets import (
-    admitted,
+    admitted_articles,
+    admitted_looks,
     article_rows,
     look_rows,
     look_version,
-    restricted,
+    resolve_looks,
     version_of,
 )
+from training.sets import ArticleImages
 
 
 def article(key: str, **values: object) -> Article:
@@ -86,16 +88,52 @@ def test_price_and_stock_do_not_reach_the_look_set_s_version() -> None:
     assert look_version(plain) == look_version(sold)
 
 
+def members(*keys: str, **values: object) -> list[ArticleImages]:
+    rows = [article(key, **values) for key in keys]
+    return article_rows(rows, {("article", key): "train" for key in keys})
+
+
 def test_admission_waits_for_enough_newcomers() -> None:
-    before = {str(number) for number in range(10)}
-    assert admitted(before | {"new"}, before, 0.2) == before
-    assert admitted(before | {"new", "newer"}, before, 0.2) == before | {"new", "newer"}
-    assert admitted((before | {"new"}) - {"3"}, before, 0.2) == before - {"3"}
-    assert admitted({"first"}, (), 0.2) == {"first"}
-    assert admitted(before | {"new"}, before, 0.0) == before | {"new"}
+    before = members(*"0123456789")
+    more = members(*"0123456789", "new")
+    assert admitted_articles(more, before, 0.2) == before
+    assert admitted_articles(more, before, 0.1) == more
+    assert admitted_articles(more, before, 0.0) == more
+    assert admitted_articles(before, [], 0.2) == before
 
 
-def test_a_restricted_set_keeps_only_the_articles_of_its_photos() -> None:
-    looks = look_rows([photo("p"), photo("q")], [Pair("p", "a"), Pair("q", "b")], [article("a"), article("b")], SIDES)
-    kept = restricted(looks, {"q"})
-    assert [one.article_id for one in kept.articles] == ["b"]
+def test_a_corrected_attribute_of_a_member_counts_at_once() -> None:
+    corrected = [*members("a", attributes={"colour": "red"}), *members("b")]
+    assert admitted_articles(corrected, members("a", "b"), 0.0) == corrected
+
+
+def test_who_left_and_replaced_pictures_wait_for_the_next_admission() -> None:
+    before = members("a", "b")
+    replaced = members("a", images=("images/later.jpg",), sha256=("sha-later",))
+    assert admitted_articles(replaced, before, 0.0) == before
+    admitting = replaced + members("c")
+    assert admitted_articles(admitting, before, 0.0) == admitting
+
+
+def test_a_picture_replaced_in_place_counts_at_once() -> None:
+    changed = members("a", sha256=("sha-other",))
+    assert admitted_articles(changed, members("a"), 0.5) == changed
+
+
+def test_a_new_pair_of_known_photos_and_articles_is_a_newcomer() -> None:
+    rows, photos = [article("a"), article("b")], [photo("p"), photo("q")]
+    before = look_rows(photos, [Pair("p", "a"), Pair("q", "b")], rows, SIDES)
+    now = look_rows(photos, [Pair("p", "a"), Pair("q", "b"), Pair("p", "b")], rows, SIDES)
+    assert admitted_looks(now, before, 0.6) == before
+    assert admitted_looks(now, before, 0.5) == now
+
+
+def test_what_was_removed_is_passed_over_when_it_is_read(tmp_path: Path) -> None:
+    rows = [article("a"), article("b")]
+    looks = look_rows([photo("p"), photo("q")], [Pair("p", "a"), Pair("q", "a"), Pair("q", "b")], rows, SIDES)
+    (tmp_path / "images").mkdir()
+    for name in ("p", "q", "b"):
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    there = resolve_looks(looks, tmp_path, tmp_path)
+    assert [one.article_id for one in there.articles] == ["b"]
+    assert [(one.photo_id, one.articles) for one in there.photos] == [("q", ("b",))]

@@ -1,0 +1,91 @@
+"""What people should be told of: failures that wait for a person, and articles that cannot be found in time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import urllib.request
+from dataclasses import dataclass
+
+import dagster as dg
+
+from orchestration.attempts import read_attempts
+from orchestration.freshness import Lineage
+from orchestration.resources import Workspace
+
+_TIMEOUT_S = 10.0
+
+log = logging.getLogger("threadline.alerts")
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something a person should know; `key` is the same as long as it is the same matter."""
+
+    key: str
+    text: str
+
+
+def present_alerts(
+    workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float
+) -> list[Alert]:
+    """What is wrong now."""
+    return [*_failures(workspace), *_lateness(workspace, instance, graph, now_s)]
+
+
+def tell(alert: Alert, webhook: str) -> None:
+    """Log the alert, and post it to the webhook where there is one. Raises OSError when it cannot be posted."""
+    log.warning(alert.text)
+    if webhook:
+        body = json.dumps({"text": f"Threadline: {alert.text}"}).encode()
+        request = urllib.request.Request(webhook, data=body, headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            pass
+
+
+def _failures(workspace: Workspace) -> list[Alert]:
+    alerts = []
+    for left in read_attempts(workspace.home).values():
+        if left.reason and not left.cancelled:
+            name = f"{left.asset} [{left.partition}]" if left.partition else left.asset
+            final = left.count > workspace.configuration.retries.most
+            end = "it waits for `threadline materialize --failed`" if final else "it is tried again"
+            key = f"failed {name} {left.inputs} {'for good' if final else ''}"
+            alerts.append(Alert(key, f"{name} failed: {left.reason}; {end}"))
+    return alerts
+
+
+def _lateness(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float) -> list[Alert]:
+    """The catalogue batches that came after the last release and have waited for too long."""
+    lineage, release = Lineage(instance, graph), dg.AssetKey("release")
+    if lineage.settled(release) and not lineage.stale(release):
+        return []
+    last = instance.get_latest_materialization_event(release)
+    batches = dg.AssetKey("catalogue_batches")
+    newer = dg.AssetRecordsFilter(asset_key=batches, after_timestamp=last.timestamp if last else None)
+    waiting = instance.fetch_materializations(newer, limit=1000).records
+    limit_s = workspace.configuration.alerts.index_late_minutes * 60
+    late = sorted({str(one.partition_key) for one in waiting if now_s - one.timestamp > limit_s})
+    if not late:
+        return []
+    text = f"the articles of {', '.join(late)} cannot be found yet, after more than {limit_s / 60:.0f} minutes"
+    return [Alert(f"late {late}", text)]
+
+
+@dg.sensor(
+    minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING, required_resource_keys={"workspace"}
+)
+def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """Tells of each matter once: in the log, and at the webhook that `threadline.toml` names."""
+    repository = context.repository_def
+    assert repository is not None
+    workspace: Workspace = context.resources.workspace
+    known = set(json.loads(context.cursor or "[]"))
+    told = []
+    for alert in present_alerts(workspace, context.instance, repository.asset_graph, time.time()):
+        if alert.key not in known:
+            context.log.warning(alert.text)
+            tell(alert, workspace.configuration.alerts.webhook)
+        told.append(alert.key)
+    return dg.SensorResult(cursor=json.dumps(sorted(told)))

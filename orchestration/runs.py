@@ -1,0 +1,58 @@
+"""Which runs live. One that lost its process is marked failed: its slot is free, its work asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import dagster as dg
+
+from orchestration.home import Home
+from orchestration.locks import is_held, waiting_for
+
+Runner = Literal["command", "daemon"]
+"""Who started a run: `threadline materialize`, or the daemon of `threadline up`."""
+
+RUNNER_TAG = "threadline/runner"
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@contextmanager
+def held_by_run(home: Home, run_id: str) -> Iterator[None]:
+    """Show, as long as this process lives, that the run does."""
+    path = home.lock(f"run-{run_id}")
+    with waiting_for(path):
+        yield
+        path.unlink()
+
+
+def fail_dead_runs(instance: dg.DagsterInstance, home: Home, mine: Runner) -> int:
+    """Mark the unfinished runs that no process works on as failed. Returns how many.
+
+    The caller holds the lock of its kind of runner (`mine`), so that no other of its kind lives.
+    """
+    dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)) if not _lives(home, run, mine)]
+    for run in dead:
+        instance.report_run_failed(run, "the process that ran this was killed")
+    for leftover in home.lock("x").parent.glob("run-*.lock"):
+        if not is_held(leftover):
+            leftover.unlink()
+    return len(dead)
+
+
+def lock_of(runner: Runner) -> str:
+    """The name of the lock that a kind of runner holds as long as it lives."""
+    return "materialize" if runner == "command" else "up"
+
+
+def _lives(home: Home, run: dg.DagsterRun, mine: Runner) -> bool:
+    runner: Runner = "command" if run.tags.get(RUNNER_TAG) == "command" else "daemon"
+    runner_lives = runner != mine and is_held(home.lock(lock_of(runner)))
+    return runner_lives or is_held(home.lock(f"run-{run.run_id}"))

@@ -1,0 +1,70 @@
+"""A delivery that sets everything in motion, and a process that works on it until it is killed at a given point.
+
+`python -m tests.behaviour.delivery ROOT POINT` delivers into ROOT, accepts, and materialises; what is done already is
+not done again. It kills its whole process group at POINT; "none" lets it finish.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from contracts.batches import Kind
+from orchestration.execution import materialize
+from orchestration.intake import accept
+from orchestration.sources.sample import deliver_sample
+from tests.behaviour.tiny import SAMPLE, TinyWorkspace
+
+POINTS = ("import", "validation", "masks", "training", "embedding", "upsert", "publication")
+
+_STAGES = {"import": "rendering photos", "masks": "masks", "training": "reid_baseline", "embedding": "articles"}
+_KINDS: tuple[Kind, ...] = ("catalogue", "street")
+BATCH = "two"
+
+
+class Killer:
+    """A reporter that ends its process group when a stage that `point` means is half done."""
+
+    def __init__(self, point: str) -> None:
+        self._stage = _STAGES.get(point)
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        if self._stage is not None and self._stage in stage and done >= total // 2:
+            die()
+
+
+def die(*given: Any, **named: Any) -> NoReturn:
+    """End the process group, as a power cut would."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+    raise AssertionError("the process is still there")
+
+
+def work(root: Path, point: str) -> None:
+    """Bring the delivery from wherever it is to its end, or to `point`."""
+    workspace, reporter = TinyWorkspace(root), Killer(point)
+    places = workspace.places
+    with pytest.MonkeyPatch.context() as patch:
+        if point == "validation":
+            patch.setattr("orchestration.intake.validate_batch", die)
+        elif point == "upsert":
+            patch.setattr("serving.index.edge.write_sidecar", die)
+        elif point == "publication":
+            patch.setattr("mlflow.tracking.MlflowClient.set_registered_model_alias", die)
+            patch.setattr("mlflow.tracking.MlflowClient.set_model_version_tag", die)
+        if not all(places.accepted(kind, BATCH).exists() for kind in _KINDS):
+            into = [places.delivered(kind, BATCH) for kind in _KINDS]
+            deliver_sample(*into, progress=reporter, seed=0, size=SAMPLE, first=SAMPLE.garments, workers=1)
+        for kind in _KINDS:
+            if places.delivered(kind, BATCH).exists():
+                accept(places, kind, BATCH, "a steward", reporter)
+        done = materialize(workspace, reporter)
+    assert not done.failed, done.failed
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,119 @@
+"""Rows of the change table through the running daemon: its sensors, its queue, its runs in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.definitions import build_definitions
+from orchestration.execution import open_instance, out_of_date
+from orchestration.observation import observe
+from orchestration.releasing import pin_release
+from orchestration.runs import fail_dead_runs
+from tests.behaviour.test_change_table import INDEX, TABLES_OF_CATALOGUE, TABLES_OF_PHOTOS, new_articles
+from tests.behaviour.world import World
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 400
+BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+@contextmanager
+def daemon(root: Path, checkout: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Dagster's daemon over the workspace, in a process group of its own, which is killed in the end."""
+    with open_instance(World(root).workspace.home) as instance:
+        fail_dead_runs(instance, World(root).workspace.home, "daemon")
+    environment = {
+        **os.environ,
+        "THREADLINE_WORKSPACE": str(root),
+        "DAGSTER_HOME": str(root / ".threadline" / "dagster"),
+    }
+    command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "tests.behaviour.location"]
+    log = (root / "daemon.log").open("ab")
+    process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+def watch(world: World, until: Callable[[dg.DagsterInstance], bool]) -> None:
+    """Look every second until something holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    with open_instance(world.workspace.home) as instance:
+        while not until(instance):
+            assert time.monotonic() < deadline, (world.workspace.root / "daemon.log").read_text()[-3000:]
+            time.sleep(1)
+
+
+def settled(world: World) -> Callable[[dg.DagsterInstance], bool]:
+    """Whether nothing is out of date, untold, queued or running."""
+    graph = build_definitions(world.workspace).resolve_asset_graph()
+
+    def check(instance: dg.DagsterInstance) -> bool:
+        busy = instance.get_runs(dg.RunsFilter(statuses=BUSY))
+        return not busy and not observe(world.workspace, instance, graph) and not out_of_date(instance, graph)
+
+    return check
+
+
+def ran_since(world: World, moment_s: float) -> list[str]:
+    """Every materialisation since then, by asset and partition, those of the raw assets aside."""
+    graph = build_definitions(world.workspace).resolve_asset_graph()
+    found = []
+    with open_instance(world.workspace.home) as instance:
+        for key in graph.materializable_asset_keys:
+            recent = dg.AssetRecordsFilter(asset_key=key, after_timestamp=moment_s)
+            for record in instance.fetch_materializations(recent, limit=100).records:
+                found.append(f"{key.to_user_string()}[{record.partition_key}]" if record.partition_key else key.path[0])
+    return sorted(found)
+
+
+def test_new_articles_new_photos_and_a_rollback(place: Path, checkout: Path) -> None:
+    world = World(place)
+    version, _ = world.served()
+    with daemon(place, checkout):
+        started = time.time()
+        new_articles(world, "two", 3)
+        watch(world, settled(world))
+        dna_and_vectors = {"article_dna[two]", "article_vectors[two]"}
+        assert ran_since(world, started) == sorted(TABLES_OF_CATALOGUE | {"mask_set"} | dna_and_vectors | INDEX)
+
+        started = time.time()
+        world.deliver_photos("three", world.photos[:2], [], masks=False)
+        watch(world, settled(world))
+        expected = TABLES_OF_PHOTOS | {"attribute_set", "masks[three]", "segmented_look_set"}
+        assert ran_since(world, started) == sorted(expected)
+
+        started = time.time()
+        pin_release(world.workspace, version, "an operator", "a drill")
+        watch(world, settled(world))
+        assert ran_since(world, started) == ["candidate"], "the pinned version serves already"
+
+
+def test_killed_with_the_daemon_up_and_started_again(place: Path, checkout: Path) -> None:
+    world = World(place)
+
+    def a_run_works(instance: dg.DagsterInstance) -> bool:
+        return bool(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+
+    new_articles(world, "two", 3)
+    with daemon(place, checkout):
+        watch(world, a_run_works)
+    with daemon(place, checkout):
+        watch(world, settled(world))
+    assert "two-0" in world.served()[1]
+    with open_instance(world.workspace.home) as instance:
+        assert instance.get_runs(dg.RunsFilter(statuses=BUSY)) == []

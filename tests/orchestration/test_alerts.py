@@ -1,0 +1,92 @@
+"""Whom the alerts reach, and of what."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from contracts.files import write_text
+from orchestration.alerts import Alert, present_alerts, tell
+from orchestration.asset import CATALOGUE_BATCH
+from orchestration.attempts import attempt
+from orchestration.definitions import build_definitions
+from orchestration.resources import Workspace
+
+HOUR_S = 3600.0
+
+
+class Shop:
+    """A workspace of records only."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        write_text(root / "threadline.toml", "[alerts]\nindex_late_minutes = 60\n\n[retries]\nmost = 1\n")
+        self.workspace = Workspace(root)
+        self.instance = instance
+        self.graph = build_definitions(self.workspace).resolve_asset_graph()
+
+    def batch(self, name: str) -> None:
+        self.instance.add_dynamic_partitions(str(CATALOGUE_BATCH.name), [name])
+        raw = dg.AssetMaterialization("catalogue_batches", partition=name, tags={DATA_VERSION_TAG: name})
+        self.instance.report_runless_asset_event(raw)
+
+    def fail(self, asset: str) -> None:
+        with pytest.raises(RuntimeError), attempt(self.workspace.home, asset, None, "inputs", "run", 0.0):
+            raise RuntimeError("no space left")
+
+    def told(self, after_s: float) -> list[str]:
+        found = present_alerts(self.workspace, self.instance, self.graph, time.time() + after_s)
+        return [alert.text for alert in found]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Shop(tmp_path, instance)
+
+
+def test_articles_that_cannot_be_found_in_time(shop: Shop) -> None:
+    shop.batch("autumn")
+    assert shop.told(after_s=0.9 * HOUR_S) == []
+    (text,) = shop.told(after_s=1.1 * HOUR_S)
+    assert "autumn" in text and "60 minutes" in text
+
+
+def test_a_failure_is_told_when_it_happens_and_when_it_is_for_good(shop: Shop) -> None:
+    shop.fail("masks")
+    (first,) = shop.told(0.0)
+    assert "no space left" in first and "tried again" in first
+    shop.fail("masks")
+    (last,) = shop.told(0.0)
+    assert "threadline materialize --failed" in last
+
+
+def test_an_alert_is_logged_and_posted_where_a_webhook_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    posted: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # as the library calls it
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silence."""
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with caplog.at_level(logging.WARNING, "threadline.alerts"):
+        tell(Alert("k", "the index is late"), f"http://127.0.0.1:{server.server_port}/")
+        tell(Alert("k", "only logged"), "")
+    server.shutdown()
+    server.server_close()
+    assert posted == [{"text": "Threadline: the index is late"}]
+    assert [record.message for record in caplog.records] == ["the index is late", "only logged"]
