@@ -83,6 +83,8 @@ def _train(job: Job, home: Home, report: Reporter) -> Outcome:
 
     def show(progress: Progress) -> None:
         note = "  ".join(f"{key} {value:.3f}" for key, value in progress.values.items())
+        if progress.pictures_per_s is not None and progress.left_s is not None:
+            note += f"  {progress.pictures_per_s:.0f} pictures/s  {progress.left_s / 60:.0f} min left"
         report(f"{job.name}: {progress.stage}", progress.done, progress.total, note)
 
     def log(values: dict[str, float], step: int) -> None:

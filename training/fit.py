@@ -178,21 +178,15 @@ def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str
     torch.set_num_threads(schedule.threads or torch.get_num_threads())
     context.checkpoints.mkdir(parents=True, exist_ok=True)
     watch = _Watch(context, schedule, learner.steps, stage)
-    keep = ModelCheckpoint(
-        dirpath=context.checkpoints,
-        filename="best",
-        monitor=SELECTION,
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    # Two of them: one that keeps the best and the last writes the last only when it is the best.
+    best = _checkpoint(context.checkpoints, "best", monitor=SELECTION, mode="max")
+    last = _checkpoint(context.checkpoints, "last")
     with quiet():
         trainer = Trainer(
             max_epochs=schedule.epochs,
             accelerator="auto",
             devices=1,
-            callbacks=[watch, keep],
+            callbacks=[watch, best, last],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -200,12 +194,19 @@ def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str
             gradient_clip_val=5.0 if learner.automatic_optimization else None,
             default_root_dir=context.checkpoints,
         )
-        last = str(context.checkpoints / LAST) if resumable(context) else None
-        trainer.fit(learner, batches, ckpt_path=last, weights_only=True)
-    best = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
-    learner.cpu().load_state_dict(best["state_dict"])
+        start = str(context.checkpoints / LAST) if resumable(context) else None
+        trainer.fit(learner, batches, ckpt_path=start, weights_only=True)
+    chosen = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    learner.cpu().load_state_dict(chosen["state_dict"])
     learner.eval()
     return watch.curves
+
+
+def _checkpoint(folder: Path, name: str, **chosen_by: Any) -> ModelCheckpoint:
+    """Writes `name`.ckpt into `folder` after an epoch."""
+    return ModelCheckpoint(
+        dirpath=folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **chosen_by
+    )
 
 
 def resumable(context: TrainingContext) -> bool:

@@ -49,7 +49,7 @@ def demo() -> Preset:
         ),
         fashion_dna=FashionDnaConfig(
             size,
-            Schedule(epochs=4, batch_size=48, learning_rate=1e-3, head_learning_rate=3e-3),
+            Schedule(epochs=3, batch_size=48, learning_rate=1e-3, head_learning_rate=3e-3),
             backbone,
         ),
         studio2shop=matching,
@@ -67,11 +67,11 @@ def workstation() -> Preset:
     """Thousands of real pairs on two cores: up to half an hour a model."""
     size = (192, 144)
     backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4, frozen_stages=3)
-    matching = MatchingConfig(size, Schedule(epochs=6, batch_size=64, weight_decay=0.1), backbone)
+    matching = MatchingConfig(size, Schedule(epochs=5, batch_size=64, weight_decay=0.1), backbone)
     return Preset(
         street2fashion=Street2FashionConfig(
             (256, 192),
-            Schedule(epochs=12, batch_size=8, learning_rate=1e-3),
+            Schedule(epochs=8, batch_size=8, learning_rate=1e-3),
             BackboneConfig(),
             decoder_channels=(96, 64, 48, 32, 16),
         ),

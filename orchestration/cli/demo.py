@@ -10,6 +10,7 @@ import typer
 
 from contracts.images import Picture, read
 from orchestration import dvc_data
+from orchestration.candidates import MATCHING
 from orchestration.cli.graph import bring_up_to_date
 from orchestration.cli.output import console, errors, print_table
 from orchestration.cli.search import ranked
@@ -20,8 +21,8 @@ from orchestration.report import read_report
 from orchestration.resources import Workspace
 from orchestration.workspace_tables import read_looks
 
-FLOORS = {"studio2shop": 0.45, "fashion2shop": 0.45, "reid_baseline": 0.60}
-"""The Acc@1 on unseen garments that the trained packages must reach; the best of them is the one that serves."""
+FLOOR = 0.60
+"""The Acc@1 on unseen garments that every trained package must reach."""
 
 
 def demo(
@@ -47,7 +48,7 @@ def demo(
         "  threadline up         the search page, Dagster (port 3000) and MLflow (port 5000) together\n"
         "  threadline status     what serves, and what is out of date"
     )
-    weak = [e.method for e in evaluations if e.scores["test"].acc[1] < FLOORS.get(e.method, 0.0)]
+    weak = [e.method for e in evaluations if e.method in MATCHING and e.scores["test"].acc[1] < FLOOR]
     if weak:
         errors.print(f"[red]Acc@1 is lower than it should be:[/red] {', '.join(weak)}")
         raise typer.Exit(4)

@@ -44,14 +44,19 @@ test = 0.1
 
 
 def tiny_preset() -> Preset:
-    """A second or two a training. The matching heads hardly move, so that a better challenger is easy to make."""
+    """A second or two a training.
+
+    The matching heads hardly move, so that a better challenger is easy to make; FashionDNA does, so that another label
+    gives another DNA.
+    """
     brief = Schedule(epochs=1, batch_size=8, learning_rate=1e-6, head_learning_rate=1e-6, threads=1)
+    brisk = dataclasses.replace(brief, learning_rate=1e-3, head_learning_rate=3e-3)
     backbone = BackboneConfig(levels=(1, 2), frozen_stages=2)
     still = Probing(steps=1, learning_rate=1e-6)
     matching = MatchingConfig(SIZE, brief, backbone, dimension=16, rerank_negatives=0, probing=still)
     return Preset(
         street2fashion=Street2FashionConfig((32, 32), brief, BackboneConfig(), (8, 8, 8, 8, 8)),
-        fashion_dna=FashionDnaConfig(SIZE, brief, backbone, dimension=16),
+        fashion_dna=FashionDnaConfig(SIZE, brisk, backbone, dimension=16, fewest_of_a_value=2),
         studio2shop=matching,
         fashion2shop=matching,
         reid_baseline=ReidBaselineConfig(SIZE, brief, backbone, dimension=2, probing=still),

@@ -55,3 +55,11 @@ def test_a_mask_moves_with_its_picture() -> None:
         assert view.shape == (3, *SIZE) and person.shape == (1, *SIZE) and person.dtype == torch.bool
         dark = view.float().mean(dim=0) < 90
         assert (dark == person[0]).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("light", [0.0, 0.3])
+def test_without_light_the_baseline_keeps_every_colour(light: float) -> None:
+    torch.manual_seed(0)
+    plain = torch.full((12, *SIZE, 3), 100, dtype=torch.uint8)
+    colours = set(augmented(plain, reid_augmentation(SIZE, 0.0, (9, 9, 9), light)).unique().tolist())
+    assert (colours == {100, 255}) == (light == 0.0), "the cloth, and the white that is cropped in"

@@ -222,3 +222,22 @@ def test_the_rate_rises_then_falls() -> None:
 def test_steps_fall_by_a_tenth_at_each_milestone() -> None:
     schedule = Schedule(epochs=1, batch_size=2, warmup=0, decay="step", milestones=(0.4, 0.7))
     assert [rate_at(step, 10, schedule) for step in (0, 3, 4, 6, 7, 9)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_epochs_after_the_best_one_are_not_repeated(workplace: Workplace) -> None:
+    figures = [0.9, 0.1, 0.2, 0.3]
+
+    def kill(progress: Progress) -> None:
+        if progress.done == 29:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(Line(SCHEDULE, 32, figures), batches(), workplace("cut", report=kill), "line")
+    steps: list[int] = []
+    resumed = Line(SCHEDULE, 32, figures)
+    curves = fit(resumed, batches(), workplace("cut", report=lambda p: steps.append(p.done)), "line")
+    assert min(steps) == 25 and curves[SELECTION] == figures
+    whole = Line(SCHEDULE, 32, figures)
+    fit(whole, batches(), workplace("whole"), "line")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
