@@ -15,7 +15,7 @@ help:
 	@echo "make demo      train on the bundled sample, release, and search three photos"
 	@echo "make test      run the full test suite"
 	@echo "make check     lint, types and import rules"
-	@echo "make bench     measure the index and the service at a million articles (long)"
+	@echo "make bench     measure intake, index, service, automation and evaluation (long); DATA=... adds real pictures"
 	@echo "make format    format the code"
 	@echo "make install   install into $(VENV) (the others do it by themselves)"
 	@echo "make clean     remove $(VENV) and everything derived"
@@ -44,8 +44,14 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
+ifdef DATA
+	$(BIN)/python -m tests.benchmarks.intake $(DATA)/viton
+endif
 	$(BIN)/python -m tests.benchmarks.index
 	$(BIN)/python -m tests.benchmarks.service
+	$(BIN)/python -m tests.benchmarks.reindexing
+	$(BIN)/python -m tests.benchmarks.automation
+	$(BIN)/python tests/benchmarks/test_evaluation_memory.py 1280 8
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
