@@ -58,7 +58,7 @@ def read_csv(path: Path, required: Sequence[str], renamed: Mapping[str, str] | N
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise ThreadlineError(f"{path} is missing", "give the path of a CSV file")
+        raise ThreadlineError(f"{path} is missing", "put that CSV file there, or give the place where it lies")
     data = path.read_bytes()
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     if encoding == "utf-8-sig" and b"\0" in data:
