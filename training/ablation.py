@@ -31,7 +31,11 @@ def reid_variants(config: ReidBaselineConfig) -> dict[str, ReidBaselineConfig]:
         "Proxy-Anchor": (config.proxy_weight > 0, {"proxy_weight": 0.0}, {"proxy_weight": 1.0}),
         "contrast": (config.contrast_weight > 0, {"contrast_weight": 0.0}, {"contrast_weight": 1.0}),
         "random erasing": (config.erasing > 0, {"erasing": 0.0}, {"erasing": 0.5}),
-        "changes of light": (config.light > 0, {"light": 0.0}, {"light": 0.15}),
+        "other crops and light": (
+            config.augmentation == "photo",
+            {"augmentation": "published"},
+            {"augmentation": "photo"},
+        ),
         "test-time flip": (config.mirrored, {"mirrored": False}, {"mirrored": True}),
         "heads first": (config.probing.steps > 0, {"probing": Probing(steps=0)}, {"probing": Probing()}),
         "warm-up": (

@@ -24,28 +24,26 @@ def augmented(pictures: Tensor, augmentation: Augmentation) -> Tensor:
     return torch.stack(changed).permute(0, 2, 3, 1)
 
 
-def reid_augmentation(size: Size, erasing: float, fill: Sequence[int], light: float = 0.15) -> Augmentation:
-    """That of the strong baseline: flip, pad and crop, erasing with probability `erasing`, filled with `fill`.
+def reid_augmentation(size: Size, erasing: float, fill: Sequence[int]) -> Augmentation:
+    """That of the published baseline: flip, pad and crop, erasing with probability `erasing`, filled with `fill`.
 
-    Changes of light by up to the share `light` are added; 0 leaves them out. The published padding of 10 pixels is for
-    a side of 256; it shrinks with the picture.
+    The published padding of 10 pixels is for a side of 256; it shrinks with the picture.
     """
     padding = max(2, round(10 * max(size) / 256))
     return _compose(
         v2.RandomHorizontalFlip(),
         v2.RandomCrop(size, padding=padding, fill=WHITE),
-        *([v2.RandomApply([_light(light)], 0.5)] if light else []),
         v2.RandomErasing(erasing, scale=(0.02, 0.4), ratio=(0.3, 3.3), value=list(fill)),
     )
 
 
-def photo_augmentation(size: Size) -> Augmentation:
-    """For a photo with people: flip, another crop, other light."""
+def photo_augmentation(size: Size, erasing: float = 0.25) -> Augmentation:
+    """For a photo with people: flip, another crop, other light, a small part erased with probability `erasing`."""
     return _compose(
         v2.RandomHorizontalFlip(),
         v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=_ratio(size, 0.15), antialias=False),
         v2.RandomApply([_light(0.2)], 0.5),
-        v2.RandomErasing(0.25, scale=(0.02, 0.15), value=128),
+        v2.RandomErasing(erasing, scale=(0.02, 0.15), value=128),
     )
 
 

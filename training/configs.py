@@ -151,8 +151,10 @@ class MatchingConfig:
 class ReidBaselineConfig:
     """The strong baseline; a weight of 0 switches its part off. `dimension` 0 keeps the backbone's own width.
 
-    As published there is no `dropout` (of the backbone's features), no contrast, no change of `light`, and no photo is
-    looked at a second time `mirrored`: see `as_published`. Without `neck` every loss, and retrieval, sees one feature.
+    As published there is no `dropout` (of the backbone's features), no contrast, and no photo is looked at a second
+    time `mirrored`: see `as_published`. Without `neck` every loss, and retrieval, sees one feature. Pictures are
+    augmented as `published` (padded and cropped, up to 0.4 of them erased) or as a `photo` is for the matching networks
+    (another crop, other light, a small part erased), erased with the probability `erasing`.
     """
 
     size: Size
@@ -176,8 +178,8 @@ class ReidBaselineConfig:
     proxy_scale: float = 32.0
     proxy_learning_rate: float = 1e-2
     neck: bool = True
-    erasing: float = 0.5
-    light: float = 0.15
+    augmentation: Literal["published", "photo"] = "photo"
+    erasing: float = 0.25
     dropout: float = 0.3
     mirrored: bool = True
     probing: Probing = field(default_factory=Probing)
@@ -207,7 +209,8 @@ class ReidBaselineConfig:
             backbone=BackboneConfig("resnet50", last_stride_one=True, ibn_a=not small, weights=weights),
             dimension=0,
             contrast_weight=0.0,
-            light=0.0,
+            augmentation="published",
+            erasing=0.5,
             dropout=0.0,
             mirrored=False,
             probing=Probing(steps=0),

@@ -25,7 +25,7 @@ from training.configs import BackboneConfig, FashionDnaConfig
 from training.context import Trained, TrainingContext
 from training.dna_encoder import DnaEncoder, pool_max, write_encoder
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, fit
+from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit
 from training.looks import EMBEDDING_BATCH, article_pictures, articles_of, embed, pool_images, require, unit
 from training.losses import symmetric_contrast
 from training.metrics import balanced_accuracy, macro_f1, neighbour_agreement, retrieval_metrics
@@ -147,7 +147,7 @@ def train_fashion_dna(articles: Sequence[ArticleImages], config: FashionDnaConfi
         raise NotEnoughData("no attribute with two values, and the instance term is switched off")
     sides = {split: attributed(rows, vocabulary, config, context) for split, rows in parts.items()}
     schedule = config.schedule
-    torch.manual_seed(schedule.seed)
+    begin(schedule)
     batches = Batches(
         lambda rng: shuffled_batches(len(parts["train"]), schedule.batch_size, schedule.per_epoch, rng),
         lambda members: load_views(members, sides["train"], config),

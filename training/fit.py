@@ -23,6 +23,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from training.allocation import keep_freed_memory
 from training.configs import Schedule
 from training.context import Progress, TrainingContext
 
@@ -33,6 +34,9 @@ LAST = "last.ckpt"
 
 Curves = dict[str, list[float]]
 """A figure an epoch, by name."""
+
+ALL_THREADS = torch.get_num_threads()
+"""The threads that torch takes where nobody says how many."""
 
 
 class Learner(LightningModule):
@@ -169,13 +173,19 @@ class _Watch(Callback):
         self.curves = state_dict["curves"]
 
 
+def begin(schedule: Schedule) -> None:
+    """Seed torch and set its threads, before anything is computed: sums depend on how many threads share them."""
+    keep_freed_memory()
+    torch.set_num_threads(schedule.threads or ALL_THREADS)
+    torch.manual_seed(schedule.seed)
+
+
 def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str) -> Curves:
     """Train `learner` to the end of its schedule and give it the weights of its best epoch; the curves.
 
     Resumes from the last epoch that `context.checkpoints` holds.
     """
     schedule = learner.schedule
-    torch.set_num_threads(schedule.threads or torch.get_num_threads())
     context.checkpoints.mkdir(parents=True, exist_ok=True)
     watch = _Watch(context, schedule, learner.steps, stage)
     # Two of them: one that keeps the best and the last writes the last only when it is the best.

@@ -25,7 +25,7 @@ from training.configs import MatchingConfig
 from training.context import Progress, Trained, TrainingContext
 from training.dna_encoder import read_encoder
 from training.export import GraphExport, finish
-from training.fit import Batches, fit, resumable
+from training.fit import Batches, begin, fit, resumable
 from training.looks import (
     EMBEDDING_BATCH,
     article_pictures,
@@ -71,7 +71,7 @@ def train_matching(
     if config.refine:
         load = refining_loader(pictures["train"], relevant["train"], gallery, config)
 
-    torch.manual_seed(schedule.seed)
+    begin(schedule)
     batches = Batches(
         lambda rng: shuffled_batches(len(photos["train"]), schedule.batch_size, schedule.per_epoch, rng),
         load,

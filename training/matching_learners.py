@@ -111,7 +111,7 @@ class MatchingLearner(Learner):
         return self._selected(self.measure(self._validation, self.article_vectors(self._all()), "val"))
 
     def _selected(self, values: dict[str, float]) -> dict[str, float]:
-        return {**values, SELECTION: values["val/acc_1"] + values["val/map"]} if values else {}
+        return {**values, SELECTION: values["val/map"]} if values else {}
 
     def _all(self) -> Rows:
         return np.arange(len(self.dna))

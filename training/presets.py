@@ -37,9 +37,12 @@ def preset(name: Literal["demo", "workstation"]) -> Preset:
 def demo() -> Preset:
     """Small pictures, few epochs, early stages as they come: minutes on two cores."""
     size = (128, 96)
-    backbone = BackboneConfig(levels=(1, 2, 3), attention=4, frozen_stages=3)
-    brisk = Schedule(epochs=6, batch_size=24, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1)
-    matching = MatchingConfig(size, brisk, backbone)
+    backbone = BackboneConfig(levels=(1, 2, 3), attention=4, frozen_stages=4)
+    matching = MatchingConfig(
+        size,
+        Schedule(epochs=7, batch_size=48, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1),
+        backbone,
+    )
     return Preset(
         street2fashion=Street2FashionConfig(
             (128, 96),
@@ -49,15 +52,17 @@ def demo() -> Preset:
         ),
         fashion_dna=FashionDnaConfig(
             size,
-            Schedule(epochs=3, batch_size=48, learning_rate=1e-3, head_learning_rate=3e-3),
+            Schedule(epochs=6, batch_size=48, learning_rate=1e-3, head_learning_rate=3e-3),
             backbone,
         ),
         studio2shop=matching,
         fashion2shop=matching,
         reid_baseline=ReidBaselineConfig(
             size,
-            Schedule(epochs=4, batch_size=64, learning_rate=1e-3, head_learning_rate=2e-3),
+            Schedule(epochs=4, batch_size=128, learning_rate=1e-3, head_learning_rate=2e-3),
             backbone,
+            augmentation="published",
+            erasing=0.5,
         ),
         pretrained=PretrainedConfig(size),
     )
@@ -66,27 +71,25 @@ def demo() -> Preset:
 def workstation() -> Preset:
     """Thousands of real pairs on two cores: up to half an hour a model."""
     size = (192, 144)
-    backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4, frozen_stages=3)
-    matching = MatchingConfig(size, Schedule(epochs=5, batch_size=64, weight_decay=0.1), backbone)
+    backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4, frozen_stages=4)
+    matching = MatchingConfig(size, Schedule(epochs=8, batch_size=96, weight_decay=0.1), backbone)
     return Preset(
         street2fashion=Street2FashionConfig(
-            (256, 192),
+            (320, 224),
             Schedule(epochs=8, batch_size=8, learning_rate=1e-3),
             BackboneConfig(),
             decoder_channels=(96, 64, 48, 32, 16),
         ),
-        fashion_dna=FashionDnaConfig((160, 120), Schedule(epochs=4, batch_size=96), backbone),
+        fashion_dna=FashionDnaConfig((160, 120), Schedule(epochs=6, batch_size=128), backbone),
         studio2shop=matching,
         fashion2shop=matching,
         reid_baseline=ReidBaselineConfig(
             size,
-            Schedule(epochs=8, batch_size=128, weight_decay=0.05),
+            Schedule(epochs=12, batch_size=256, head_learning_rate=1e-3, weight_decay=0.05),
             backbone,
             identity_weight=0,
             triplet_weight=0,
             center_weight=0,
-            contrast_memory=2048,
-            dropout=0.5,
             probing=Probing(batch_size=1024),
         ),
         pretrained=PretrainedConfig((160, 120)),

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from training.augment import Augmentation, augmented, reid_augmentation
+from training.augment import Augmentation, augmented, photo_augmentation, reid_augmentation
 from training.backbones import Backbone, Mirrored
 from training.configs import ReidBaselineConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, fit, resumable
+from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit, resumable
 from training.looks import (
     EMBEDDING_BATCH,
     article_pictures,
@@ -174,7 +174,7 @@ class ReidLearner(Learner):
     def evaluate(self) -> dict[str, float]:
         """The retrieval of the articles that validation photos show."""
         values = self.measure(self._validation, "val")
-        return {**values, SELECTION: values["val/acc_1"] + values["val/map"]} if values else {}
+        return {**values, SELECTION: values["val/map"]} if values else {}
 
     def measure(self, side: Side, prefix: str) -> dict[str, float]:
         """The retrieval of articles, each by the mean of its images, from photos."""
@@ -240,7 +240,7 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     per_identity = float(np.mean([min(config.images_per_identity, sum(map(len, one))) for one in members]))
     identities = max(2, round(schedule.batch_size / per_identity))
 
-    torch.manual_seed(schedule.seed)
+    begin(schedule)
     batches = Batches(
         lambda rng: identity_batches(members, identities, config.images_per_identity, schedule.per_epoch, rng),
         lambda pairs: load_batch(pairs, train, augmentation),
@@ -248,7 +248,12 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     )
     learner = ReidLearner(config, schedule.epochs * len(batches), len(learnt), validation)
     fill = learner.network.backbone.normalise.mean_colour
-    augmentation = reid_augmentation(config.size, config.erasing, fill, config.light)
+    published = config.augmentation == "published"
+    augmentation = (
+        reid_augmentation(config.size, config.erasing, fill)
+        if published
+        else photo_augmentation(config.size, config.erasing)
+    )
     if config.probing.steps and not resumable(context):
         _probe_heads(learner, train, members, context)
     curves = fit(learner, batches, context, "reid_baseline")

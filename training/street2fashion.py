@@ -20,7 +20,7 @@ from training.backbones import LITE0, create_trunk, first_stages, freeze, load_l
 from training.configs import Street2FashionConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, fit
+from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit
 from training.looks import EMBEDDING_BATCH, require, take
 from training.losses import dice_loss
 from training.metrics import intersection_over_union, iou_summary
@@ -125,7 +125,7 @@ def train_street2fashion(
     def plan(rng: np.random.Generator) -> list[NDArray[np.int64]]:
         return shuffled_batches(len(parts["train"]), schedule.batch_size, schedule.per_epoch, rng)
 
-    torch.manual_seed(schedule.seed)
+    begin(schedule)
     batches = Batches(plan, load, schedule.seed)
     learner = Street2FashionLearner(config, schedule.epochs * len(batches), pictures["val"])
     curves = fit(learner, batches, context, "street2fashion")

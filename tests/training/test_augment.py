@@ -57,9 +57,8 @@ def test_a_mask_moves_with_its_picture() -> None:
         assert (dark == person[0]).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("light", [0.0, 0.3])
-def test_without_light_the_baseline_keeps_every_colour(light: float) -> None:
+def test_only_the_augmentation_of_photos_changes_the_light() -> None:
     torch.manual_seed(0)
     plain = torch.full((12, *SIZE, 3), 100, dtype=torch.uint8)
-    colours = set(augmented(plain, reid_augmentation(SIZE, 0.0, (9, 9, 9), light)).unique().tolist())
-    assert (colours == {100, 255}) == (light == 0.0), "the cloth, and the white that is cropped in"
+    assert set(augmented(plain, reid_augmentation(SIZE, 0.0, (9, 9, 9))).unique().tolist()) == {100, 255}
+    assert len(augmented(plain, photo_augmentation(SIZE, 0.0)).unique()) > 3
