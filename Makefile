@@ -6,10 +6,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+EXTRAS := serving client training orchestration postgres s3 celery kubernetes dev
+SHIPPED := serving training orchestration postgres s3 celery kubernetes
+TOOLS := $(VENV)/tools
 
 export DO_NOT_TRACK = 1
 
-.PHONY: help install demo test check bench format clean
+.PHONY: help install demo test check bench format lock audit sbom licences clean
 
 help:
 	@echo "make demo      train on the bundled sample, release, and search three photos"
@@ -17,6 +20,10 @@ help:
 	@echo "make check     lint, types and import rules"
 	@echo "make bench     measure intake, index, service, automation and evaluation (long); DATA=... adds real pictures"
 	@echo "make format    format the code"
+	@echo "make lock      resolve each extra again: locks/*.txt, every release with its hashes"
+	@echo "make audit     look the locked releases up for known vulnerabilities"
+	@echo "make sbom      write software bills of materials to dist/"
+	@echo "make licences  list the licences of what is shipped: docs/licences.md"
 	@echo "make install   install into $(VENV) (the others do it by themselves)"
 	@echo "make clean     remove $(VENV) and everything derived"
 
@@ -35,7 +42,7 @@ demo: $(INSTALLED)
 	$(BIN)/threadline demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check --no-cache .
@@ -56,6 +63,31 @@ endif
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(TOOLS)/.installed: locks/tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --progress-bar off --require-hashes --requirement locks/tools.txt
+	@touch $@
+
+# Universal: one file for every platform, with markers. No index is written down: hashes say what may be installed.
+LOCK = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+lock: $(TOOLS)/.installed
+	for extra in $(EXTRAS); do $(LOCK) --constraint constraints.txt --extra $$extra --output-file locks/$$extra.txt pyproject.toml || exit 1; done
+	$(LOCK) --upgrade --output-file locks/tools.txt locks/tools.in
+
+audit: $(TOOLS)/.installed
+	for extra in $(EXTRAS); do $(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement locks/$$extra.txt || exit 1; done
+
+sbom: $(TOOLS)/.installed
+	@mkdir -p dist
+	for extra in $(SHIPPED); do $(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/sbom-$$extra.json locks/$$extra.txt || exit 1; done
+
+licences: $(INSTALLED) $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --from mixed --order name --format markdown --packages \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' $(SHIPPED:%=locks/%.txt) | sort -u) > $(TOOLS)/licences.md
+	cat locks/licences-by-hand.md $(TOOLS)/licences.md > docs/licences.md
 
 clean:
 	rm -rf $(VENV) .threadline

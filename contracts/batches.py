@@ -140,9 +140,14 @@ class StreetBatch:
     pairs: tuple[Pair, ...]
 
 
+def may_name_batch(name: str) -> bool:
+    """Whether a batch may have that name."""
+    return _BATCH_NAME.fullmatch(name) is not None
+
+
 def check_batch_name(name: str) -> str:
     """`name`, if it may name a batch. Raises ThreadlineError otherwise."""
-    if not _BATCH_NAME.fullmatch(name):
+    if not may_name_batch(name):
         raise ThreadlineError(
             f"'{name}' cannot name a batch",
             "use lower-case letters, digits, dots, dashes and underscores, starting with a letter or digit",

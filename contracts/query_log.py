@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,17 @@ def decode_vector(encoded: str) -> NDArray[np.float32]:
 def day_file(directory: Path, at_s: float) -> Path:
     """The file of the day (UTC) of `at_s`."""
     return directory / f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}.jsonl"
+
+
+def end_of_day(day: str) -> float:
+    """The Unix time at which a day (UTC, ISO 8601) ends."""
+    return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+
+
+def last_whole_day(directory: Path, now_s: float) -> str | None:
+    """The last day (UTC, ISO 8601) with a query that is over at `now_s`; None before there is one."""
+    today = day_file(directory, now_s).name
+    return max((path.stem for path in directory.glob("*.jsonl") if path.name < today), default=None)
 
 
 def append_query(directory: Path, query: LoggedQuery) -> None:

@@ -11,6 +11,9 @@ SERVING_MODEL = "threadline"
 
 CHAMPION = "champion"
 
+K_RECIPROCAL_GAIN = "k_reciprocal_gain"
+"""The tag of a version that says what k-reciprocal re-ranking surely adds to its mAP on the validation queries."""
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -27,7 +30,11 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Release:
-    """What serves: a version of the serving model and the reference of its collection."""
+    """What serves: a version of the serving model and the reference of its collection.
+
+    `k_reciprocal_gain` is what k-reciprocal re-ranking was measured to add at least to the mean average precision on
+    the validation queries; 0 where that was not measured.
+    """
 
     version: str
     digest: str
@@ -36,6 +43,7 @@ class Release:
     run_id: str
     data_version: str
     code_version: str
+    k_reciprocal_gain: float = 0.0
 
 
 class Registry(Protocol):

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import dagster as dg
 
 from orchestration.attempts import read_attempts
+from orchestration.expectations.verdict import read_verdict
 from orchestration.freshness import Lineage
+from orchestration.incoming import unjudged
 from orchestration.resources import Workspace
+from orchestration.stewardship import deliveries
 
 _TIMEOUT_S = 10.0
 
@@ -31,7 +34,7 @@ def present_alerts(
     workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float
 ) -> list[Alert]:
     """What is wrong now."""
-    return [*_failures(workspace), *_lateness(workspace, instance, graph, now_s)]
+    return [*_failures(workspace), *_lateness(workspace, instance, graph, now_s), *_deliveries(workspace, now_s)]
 
 
 def tell(alert: Alert, webhook: str) -> None:
@@ -71,6 +74,23 @@ def _lateness(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.Asse
         return []
     text = f"the articles of {', '.join(late)} cannot be found yet, after more than {limit_s / 60:.0f} minutes"
     return [Alert(f"late {late}", text)]
+
+
+def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
+    """What lies in `incoming/` for the steward: rejected, or without a verdict for too long."""
+    places, waiting = workspace.places, {(one.kind, one.batch): one for one in unjudged(workspace.places)}
+    limit_s = workspace.configuration.alerts.index_late_minutes * 60
+    alerts = []
+    for kind, batch in deliveries(places):
+        name, one = f"{kind}/{batch}", waiting.get((kind, batch))
+        if one is None:
+            failing = len({row.row for row in read_verdict(places.report(kind, batch)).rows if not row.warning})
+            text = f"{name} was rejected, {failing:,} rows fail: threadline batches show {name}"
+            alerts.append(Alert(f"rejected {name} {failing}", text))
+        elif now_s - one.changed_s > limit_s:
+            text = f"{name} has no verdict after more than {limit_s / 60:.0f} minutes: threadline batches accept {name}"
+            alerts.append(Alert(f"no verdict {name}", text))
+    return alerts
 
 
 @dg.sensor(

@@ -98,7 +98,7 @@ def import_archive(path: Path, home: Home) -> Imported:
         )
     logged = log_training(
         tracking_uri=home.tracking_uri,
-        artifact_root=str(home.artifacts),
+        artifact_root=home.artifacts,
         experiment="threadline",
         name=package.method,
         package_root=root,

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from contracts.logs import at
 from orchestration.attempts import attempt
 from orchestration.code_versions import code_version
 from orchestration.freshness import INPUTS_TAG, Lineage, out_of_date
@@ -25,8 +26,11 @@ STREET_BATCH = dg.DynamicPartitionsDefinition(name="street_batch")
 TRAINING_POOL = "training"
 """What all trainings share: one machine trains one model at a time."""
 
-PARTITIONS_A_RUN = 100
-"""A new model over a thousand batches starts ten runs, not a thousand."""
+QUEUE_TAG = "dagster-celery/queue"
+"""Celery's workers may take trainings only, or anything but."""
+
+PARTITIONS_A_RUN = 50
+"""A new model over a thousand batches starts twenty runs, not a thousand; each is one step, on one worker."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def asset(
 
     `code` names the modules whose change makes it out of date, `libraries` the packages whose release does. The
     inputs are recorded as they were when the body started: a change while it runs is seen at the next look. One
-    process at a time works on an asset, and one trains: whoever comes second waits, and finds the work done.
+    process at a time works on an asset (on a partition, where it has some), and one trains: whoever comes second
+    waits, and finds the work done.
     """
 
     def declare(body: Body) -> dg.AssetsDefinition:
@@ -82,9 +87,10 @@ def asset(
 
         def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg] # as Dagster reads it
             home: Home = context.resources.workspace.home
-            with waiting_for(home.lock(pool)), held_by_run(home, context.run.run_id):
+            with held_by_run(home, context.run.run_id, body.__name__):
                 if partitions is None:
-                    yield _make(context, body)
+                    with waiting_for(home.lock(pool)):
+                        yield _make(context, body)
                 else:
                     _make_partitions(context, body)
 
@@ -102,6 +108,7 @@ def asset(
                 kinds=set(kinds),
                 owners=["team:mlops"],
                 pool=pool,
+                op_tags={QUEUE_TAG: "training"} if pool == TRAINING_POOL else {},
                 check_specs=[dg.AssetCheckSpec(check, asset=body.__name__) for check in checks],
                 automation_condition=out_of_date(),
                 required_resource_keys={"workspace", "watcher"},
@@ -124,10 +131,12 @@ def _make(context: dg.AssetExecutionContext, body: Body) -> dg.MaterializeResult
 
 def _make_partitions(context: dg.AssetExecutionContext, body: Body) -> None:
     """Make each partition of the run and record it at once. One that fails holds up no other; the run then fails."""
+    home: Home = context.resources.workspace.home
     failed = []
     for partition in context.partition_keys:
         try:
-            made, tags = _attempt(context, body, partition)
+            with waiting_for(home.lock(f"{context.asset_key.to_user_string()}@{partition}")):
+                made, tags = _attempt(context, body, partition)
         except Exception as error:
             context.log.error(f"{partition}: {error}")
             failed.append((partition, error))
@@ -153,7 +162,11 @@ def _attempt(context: dg.AssetExecutionContext, body: Body, partition: str | Non
     name = context.asset_key.to_user_string()
     started = time.monotonic()
     is_cancelled = partial(_is_cancelled, context.instance, context.run.run_id)
-    with attempt(workspace.home, name, partition, tags[INPUTS_TAG], context.run.run_id, time.time(), is_cancelled):
+    run_id = context.run.run_id
+    with (
+        at(run=run_id, asset=name, partition=partition),
+        attempt(workspace.home, name, partition, tags[INPUTS_TAG], run_id, time.time(), is_cancelled),
+    ):
         made = body(Step(workspace, report, partition or "", lineage))
     seconds = round(time.monotonic() - started, 1)
     return replace(made, metadata={**made.metadata, "seconds": seconds}), tags

@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from contracts.errors import ThreadlineError
 from contracts.files import write_json
 from orchestration.home import Home
+
+DEATHS_A_RUN = 3
+"""When a run that lost its process is given up: what hands its work out again each time would do so for ever."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,16 @@ def attempt(
     """Note an attempt around the work; an error is noted with its reason, success forgets it.
 
     `is_cancelled` tells, when the work is interrupted, whether a person cancelled it or the process is to stop.
+    Raises ThreadlineError instead of working where the process of this run died, `DEATHS_A_RUN` attempts or more in.
     """
     path = _path(home, asset, partition)
     before = _read(path)
     count = before.count + 1 if before is not None and before.inputs == inputs else 1
     this = Attempt(asset, partition, inputs, count, now_s, run_id)
+    if before is not None and (before.run_id, before.reason) == (run_id, "") and count > DEATHS_A_RUN:
+        reason = f"{asset} was begun {before.count} times, and its process died again"
+        write_json(path, asdict(replace(before, reason=reason)))
+        raise ThreadlineError(reason, "look at the memory of its worker, then `threadline materialize --failed`")
     write_json(path, asdict(this))
     try:
         yield

@@ -1,18 +1,25 @@
 """The Dagster code location: the graph, its automation, and the sensor that watches `data.dvc`."""
 
+import logging
+import sys
 import time
 import warnings
 
 import dagster as dg
 
 from contracts.files import digest_of
+from contracts.logs import log_to
+from contracts.quiet import nothing_phones_home
 from orchestration.alerts import alerts
-from orchestration.assets import models, raw, segmentation, serving, tables
+from orchestration.assets import models, queries, raw, segmentation, serving, tables
 from orchestration.attempts import read_attempt
+from orchestration.executors import executor_of
 from orchestration.freshness import MayTry, out_of_date
+from orchestration.incoming import incoming, intake
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace, resources, workspace_from_environment
+from orchestration.run_log import log_runs_here
 from orchestration.trainings import plain
 
 ASSETS = (
@@ -41,11 +48,13 @@ ASSETS = (
     serving.article_vectors,
     serving.article_index,
     serving.release,
+    queries.query_log,
+    queries.query_drift,
 )
 
 
 @dg.sensor(
-    minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING, required_resource_keys={"workspace"}
+    minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING, required_resource_keys={"workspace"}
 )
 def data_dvc(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Watches `data.dvc`: added, changed and removed batches reach the graph from here."""
@@ -94,7 +103,7 @@ def automation_sensor() -> dg.AutomationConditionSensorDefinition:
             "automation",
             target=dg.AssetSelection.all(),
             default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=10,
+            minimum_interval_seconds=5,
             use_user_code_server=True,
         )
 
@@ -104,13 +113,17 @@ def build_definitions(workspace: Workspace, reporter: Reporter | None = None) ->
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: fitted(spec, workspace), list(ASSETS)),
         asset_checks=[raw.catalogue_verdicts, raw.street_verdicts],
-        sensors=[data_dvc, automation_sensor(), alerts],
+        jobs=[intake],
+        sensors=[incoming, data_dvc, automation_sensor(), alerts],
         resources=resources(workspace, reporter),
-        executor=dg.in_process_executor,
+        executor=executor_of(workspace.home),
     )
 
 
 @dg.definitions
 def threadline() -> dg.Definitions:
     """What `dagster` loads: the workspace that the environment names."""
+    nothing_phones_home()
+    log_to(sys.stderr, logging.WARNING)
+    log_runs_here()
     return build_definitions(workspace_from_environment())

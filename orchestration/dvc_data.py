@@ -24,6 +24,8 @@ from contracts.ledger import LEDGER
 from contracts.quiet import nothing_phones_home
 
 DATA, DATA_DVC = "data", "data.dvc"
+REMOTE = "threadline"
+"""The name of the remote that the environment names."""
 
 BatchKey = tuple[Kind, str]
 """(kind, name) of a batch."""
@@ -46,13 +48,40 @@ def init(workspace: Path) -> None:
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
     if not (workspace / ".dvc").is_dir():
-        in_git = any((folder / ".git").exists() for folder in (workspace.resolve(), *workspace.resolve().parents))
+        in_git = _is_in_git(workspace)
         at_root = (workspace / ".git").exists()
         with _plainly("be initialised"):
             Repo.init(str(workspace), no_scm=not in_git, subdir=in_git and not at_root).close()
     with _repository(workspace) as repo, repo.config.edit("repo") as config:
         config["core"].update(analytics=False, autostage=False, check_update=False)
         config["cache"].setdefault("type", "reflink,copy")
+
+
+def cache(workspace: Path) -> Path:
+    """The directory of DVC's cache, which holds every data version that was not collected."""
+    with _repository(workspace) as repo:
+        return Path(repo.cache.local.path).parent.parent
+
+
+def settle(workspace: Path, place: Path) -> None:
+    """Tell DVC, for a `workspace` that is going to lie at `place`, whether that is in a git repository.
+
+    In its local configuration, which overrides what was true where the workspace was made.
+    """
+    from dvc.config import Config  # type: ignore[import-untyped]
+
+    with Config(str(workspace / ".dvc")).edit("local") as config:
+        config["core"]["no_scm"] = not _is_in_git(place)
+
+
+def use_remote(workspace: Path, url: str) -> None:
+    """Make `url` the default remote of this checkout, in DVC's local configuration, which no repository shares."""
+    local = workspace / ".dvc" / "config.local"
+    if local.is_file() and f"    url = {url}\n" in local.read_text(encoding="utf-8"):
+        return
+    with _repository(workspace) as repo, repo.config.edit("local") as config:
+        config["remote"][REMOTE] = {"url": url}
+        config["core"]["remote"] = REMOTE
 
 
 def add_batch(workspace: Path, kind: Kind, batch: str) -> None:
@@ -94,11 +123,11 @@ def restore(workspace: Path, md5: str, into: Path) -> None:
     """
     into.mkdir(parents=True, exist_ok=True)
     init(into)
+    shared = str(cache(workspace))
     with _repository(workspace) as repo:
-        cache = str(Path(repo.cache.local.path).parent.parent)
         remotes = {name: dict(remote) for name, remote in repo.config["remote"].items()}
     with _repository(into) as repo, repo.config.edit("local") as config:
-        config["cache"]["dir"] = cache
+        config["cache"]["dir"] = shared
         config["remote"] = remotes
     outs = [{"md5": md5, "hash": "md5", "path": DATA}]
     write_text(into / DATA_DVC, yaml.safe_dump({"outs": outs}))
@@ -168,6 +197,10 @@ def erase(workspace: Path, md5s: Collection[str]) -> list[str]:
             except Exception as error:  # a remote fails in the ways of its own client
                 unreached.append(f"{name or 'the cache'} of DVC ({error})")
     return unreached
+
+
+def _is_in_git(place: Path) -> bool:
+    return any((folder / ".git").exists() for folder in (place.resolve(), *place.resolve().parents))
 
 
 @contextmanager

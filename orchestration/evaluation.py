@@ -13,6 +13,7 @@ from orchestration.home import Home
 from orchestration.intervals import Interval, bootstrap_intervals
 from orchestration.progress import Reporter
 from orchestration.ranking import Ranking, joined, rank
+from orchestration.reranking import Gain, k_reciprocal_gain
 from serving.inference import PackageSession
 from training.metrics import RANKS
 from training.sets import ArticleImages, LookPhoto, LookSet
@@ -47,7 +48,8 @@ class Evaluation:
     there when an article has several. In `by_category` and `within_category` a photo is a query for each category of
     its articles, of which only those of the category are right; the first searches the whole gallery, the second the
     category's articles only. Their entry "all" joins the queries of every category; both need two categories.
-    `batches` has an entry for each batch of photos, when there are two.
+    `batches` has an entry for each batch of photos, when there are two. `k_reciprocal` is what re-ranking adds on the
+    validation split, whose figures decide; None without validation queries.
     """
 
     digest: str
@@ -58,6 +60,7 @@ class Evaluation:
     by_category: dict[str, Score] = field(default_factory=dict)
     within_category: dict[str, Score] = field(default_factory=dict)
     batches: dict[str, Score] = field(default_factory=dict)
+    k_reciprocal: Gain | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def evaluate(session: PackageSession, embedded: Embedded, batch_of_photo: Mappin
         by_category=by_category,
         within_category=within_category,
         batches={name: _score_rows(embedded, rows) for name, rows in sorted(_if_several(batches).items())},
+        k_reciprocal=_k_reciprocal(embedded, splits.get("val", [])),
     )
 
 
@@ -156,6 +160,10 @@ def summarise(ranking: Ranking) -> Score:
 
 def _score_rows(embedded: Embedded, rows: list[int]) -> Score:
     return summarise(rank(embedded.queries[rows], embedded.gallery, embedded.relevant(rows)))
+
+
+def _k_reciprocal(embedded: Embedded, rows: list[int]) -> Gain | None:
+    return k_reciprocal_gain(embedded.queries[rows], embedded.gallery, embedded.relevant(rows))
 
 
 def _single_images(embedded: Embedded, rows: list[int]) -> Score | None:

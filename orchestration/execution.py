@@ -9,12 +9,12 @@ from itertools import groupby
 
 import dagster as dg
 
-from contracts.files import write_text
 from orchestration.asset import PARTITIONS_A_RUN
 from orchestration.attempts import read_attempt, read_attempts
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.home import Home
+from orchestration.instance import open_instance
 from orchestration.locks import alone
 from orchestration.memory import forget_peak, peak_mib
 from orchestration.observation import observe, record
@@ -24,24 +24,6 @@ from orchestration.runs import RUNNER_TAG, fail_dead_runs, lock_of
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_DAGSTER_YAML = """\
-# One run at a time makes an asset, and one trains; new articles need not wait for a training.
-telemetry:
-  enabled: false
-run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
-concurrency:
-  pools:
-    granularity: run
-    default_limit: 1
-  runs:
-    max_concurrent_runs: 4
-run_monitoring:
-  enabled: true
-  start_timeout_seconds: 300
-  poll_interval_seconds: 30
-"""
 
 Target = tuple[dg.AssetKey, str | None]
 
@@ -72,14 +54,6 @@ class Materialised:
     def failed(self) -> list[Ran]:
         """What did not succeed."""
         return [one for one in self.ran if one.error]
-
-
-def open_instance(home: Home) -> dg.DagsterInstance:
-    """Dagster's instance in the home; made on first use, its telemetry off."""
-    settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
-        write_text(settings, _DAGSTER_YAML)
-    return dg.DagsterInstance.from_config(str(home.dagster))
 
 
 def materialize(

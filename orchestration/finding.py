@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import ThreadlineError
@@ -14,15 +14,21 @@ from contracts.registry import SERVING_MODEL, Release
 from orchestration.contact_sheet import Found, SheetRow, write_sheet
 from orchestration.resources import Workspace
 from serving.inference import PackageSession
+from serving.ordering import Reranking
+from serving.rerank import DEPTH, ArticleFeatures, Reranker
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found in a photo, best first; `person` is the segmented photo, if it was segmented."""
+    """What was found in a photo, best first; `person` is the segmented photo, if it was segmented.
+
+    `logits` are the reranker's, by article, where it ran: higher is closer.
+    """
 
     release: Release
     hits: list[Hit]
     person: Picture | None
+    logits: dict[str, float] = field(default_factory=dict)
 
 
 class Finder:
@@ -38,15 +44,25 @@ class Finder:
         root = workspace.registry.fetch(SERVING_MODEL, release.version, workspace.home.package("x").parent)
         self._session = PackageSession(root)
         self._collection = workspace.index.open(release.collection)
+        features = ArticleFeatures(self._session, workspace.data)
+        self._reranker = Reranker(release, self._session, self._collection, features)
 
-    def find(self, picture: Picture, k: int, category: str | None = None) -> Answer:
-        """The `k` articles closest to what is worn in `picture`."""
+    def find(self, picture: Picture, k: int, category: str | None = None, rerank: Reranking = "none") -> Answer:
+        """The `k` articles closest to what is worn in `picture`, as the service would answer.
+
+        Raises ThreadlineError where the release does not `rerank` so.
+        """
+        ways = self._reranker.ways
+        if rerank != "none" and rerank not in ways:
+            remedy = f"choose {' or '.join(ways)}, or leave --rerank out" if ways else "leave --rerank out"
+            raise ThreadlineError(f"release {self.release.version} does not rerank by '{rerank}'", remedy)
         person = None
         if self._session.package.segments:
             person = segmented(picture, self._session.segment([picture])[0])
         vectors = self._session.encode_photos([picture if person is None else person])
-        hits = self._collection.search(vectors, k, ArticleFilter(category=category))[0]
-        return Answer(self.release, hits, person)
+        hits = self._collection.search(vectors, max(k, DEPTH[rerank]), ArticleFilter(category=category))[0]
+        found = self._reranker.rank(vectors[0], hits, rerank)
+        return Answer(self.release, found.hits[:k], person, found.logits)
 
     def draw(self, path: Path, answers: Sequence[tuple[str, Picture, Answer]], right: Sequence[set[str]] = ()) -> None:
         """Draw a contact sheet of (caption, photo, answer); `right` frames each photo's known articles in green."""

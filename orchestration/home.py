@@ -1,16 +1,19 @@
-"""Where derived things lie in a workspace's home. All of it can be made again."""
+"""Where derived things lie: in a workspace's home, or with the services in its place. All of it can be made again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.services import EMBEDDED, Services
+
 
 @dataclass(frozen=True)
 class Home:
-    """The directories below `.threadline/`."""
+    """The directories below `.threadline/`, and the services that keep what does not lie there."""
 
     root: Path
+    services: Services = EMBEDDED
 
     @property
     def catalogue(self) -> Path:
@@ -82,19 +85,26 @@ class Home:
         return self.root / "evaluations" / f"{digest[:16]}-{looks[:16]}.json"
 
     @property
+    def queries(self) -> Path:
+        """The query log of a service that runs over this home (`contracts.query_log`)."""
+        return self.root / "queries"
+
+    @property
     def report(self) -> Path:
         """The retrieval report: tables and contact sheets."""
         return self.root / "report"
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's SQLite store."""
-        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        """The MLflow server or database; SQLite in the home by default."""
+        return self.services.tracking_uri or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
 
     @property
-    def artifacts(self) -> Path:
-        """MLflow's artifacts."""
-        return self.root / "mlflow" / "artifacts"
+    def artifacts(self) -> str | None:
+        """Where a new experiment keeps its files; None where the MLflow server says."""
+        if self.services.artifact_root:
+            return self.services.artifact_root
+        return None if self.tracking_uri.startswith("http") else str(self.root / "mlflow" / "artifacts")
 
     @property
     def dagster(self) -> Path:

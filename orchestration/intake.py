@@ -34,6 +34,7 @@ from orchestration.expectations.quarantine import part_batch
 from orchestration.expectations.thresholds import Thresholds
 from orchestration.expectations.validate import validate_batch
 from orchestration.expectations.verdict import Verdict
+from orchestration.locks import is_held, waiting_for
 from orchestration.places import Places
 from orchestration.progress import Reporter
 from orchestration.silence import silent
@@ -56,7 +57,24 @@ def accept(
     rejected batch stays where it is. Raises ThreadlineError, and changes nothing, when there is no such batch, or
     another batch of that name.
     """
-    delivered = places.delivered(kind, check_batch_name(batch))
+    with waiting_for(judging_lock(places, kind, check_batch_name(batch))):
+        return _judge(places, kind, batch, who, progress, lenience, reason)
+
+
+def judging_lock(places: Places, kind: Kind, batch: str) -> Path:
+    """The file whose lock is held by whoever judges that delivery, or takes it away."""
+    return places.home / "locks" / f"judging-{kind}-{batch}.lock"
+
+
+def is_being_judged(places: Places, kind: Kind, batch: str) -> bool:
+    """Whether somebody is about to reach a verdict on that delivery."""
+    return is_held(judging_lock(places, kind, batch))
+
+
+def _judge(
+    places: Places, kind: Kind, batch: str, who: str, progress: Reporter, lenience: Lenience, reason: str
+) -> Verdict:
+    delivered = places.delivered(kind, batch)
     if delivered.is_symlink() or not delivered.is_dir():
         raise ThreadlineError(f"there is no batch at {delivered}", "copy the whole batch there")
     before = _state_of(delivered)
@@ -155,7 +173,8 @@ def _finish(places: Places, kind: Kind, batch: str) -> None:
     dvc_data.add_batch(places.root, kind, batch)
     places.intake.mkdir(parents=True, exist_ok=True)
     put_in_place(places.delivered(kind, batch), places.intake / f"done-{kind}-{batch}")
-    _note(places, kind, batch).unlink(missing_ok=True)
+    for done in (_note(places, kind, batch), judging_lock(places, kind, batch)):
+        done.unlink(missing_ok=True)
     for path in (places.set_aside(kind, batch), places.report(kind, batch), places.delivered(kind, batch)):
         remove_leftovers(path)
     remove_leftovers(places.data / LEDGER)

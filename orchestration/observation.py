@@ -9,6 +9,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from contracts.batches import KINDS, Kind
+from contracts.query_log import last_whole_day
 from orchestration.admission import admission_time
 from orchestration.asset import CATALOGUE_BATCH, STREET_BATCH
 from orchestration.decisions import decision_versions
@@ -40,6 +41,7 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
         "data_manifest": present.md5 or "empty",
         "admission": admission_time(workspace.configuration.retraining.schedule, time.time()),
         **decision_versions(workspace.home),
+        "query_log": last_whole_day(workspace.home.queries, time.time()) or "none",
     }
     events = [
         _event(key, version, None)

@@ -8,8 +8,9 @@ import dagster as dg
 
 from contracts.model_package import read_package
 from orchestration.definitions import build_definitions
-from orchestration.execution import Target, open_instance
+from orchestration.execution import Target
 from orchestration.freshness import CODE_TAG, INPUT_TAG, Lineage
+from orchestration.instance import open_instance
 from orchestration.observation import observe, untold
 from orchestration.resources import Workspace
 from orchestration.trainings import plain, read_outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from rich.console import Console
@@ -35,23 +36,47 @@ class LogReporter:
         self._write(f"{stage}: {done} of {total} {note}".rstrip())
 
 
+class LineReporter:
+    """Prints a line each `every_s` seconds that a stage takes; one that is quicker stays silent."""
+
+    def __init__(self, write: Callable[[str], object], every_s: float = 30.0) -> None:
+        self._write = write
+        self._every_s = every_s
+        self._since: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """See `Reporter`."""
+        now = time.monotonic()
+        if now - self._since.setdefault(stage, now) >= self._every_s:
+            self._since[stage] = now
+            self._write(f"  {stage}: {done} of {total} {note}".rstrip())
+        if done >= total:
+            del self._since[stage]
+
+
 class TerminalReporter:
-    """Draws one bar a stage; use as a context manager around the work."""
+    """Draws one bar a stage; where the console is no terminal, prints a line now and then. A context manager."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("  {task.description:<34}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True)
         self._tasks: dict[str, TaskID] = {}
+        self._lines = None if console.is_terminal else LineReporter(partial(console.print, markup=False))
 
     def __enter__(self) -> TerminalReporter:
-        self._progress.start()
+        if self._lines is None:
+            self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        if self._lines is None:
+            self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         """See `Reporter`."""
+        if self._lines is not None:
+            self._lines(stage, done, total, note)
+            return
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total, note=note)
         self._progress.update(self._tasks[stage], completed=done, total=total, note=note)

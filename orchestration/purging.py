@@ -38,9 +38,11 @@ from orchestration.expectations.fact_table import FactTable
 from orchestration.expectations.known import TABLES
 from orchestration.expectations.picture_facts import file_in
 from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.home import Home
 from orchestration.intake import alone, now
 from orchestration.places import Places
 from orchestration.resources import Workspace
+from orchestration.services import without_password
 from orchestration.sources.pictures import safe_name
 
 _STORE = re.compile(r"(plain|segmented|masked)-(\d+)x(\d+)\.records")
@@ -110,10 +112,19 @@ def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
     unreached = [f"the same file under another id: md5 {md5}" for md5 in sorted(still_named)]
     unreached += dvc_data.erase(places.root, {*purged.md5} - still_named)
     _forget(workspace, purged.sha256)
-    unreached += [f"a sheet that may show it: {path}" for path in sorted(workspace.home.artifacts.rglob("*.png"))]
+    unreached += _sheets_in_mlflow(workspace.home)
     purged = replace(purged, unreached=tuple(unreached), done=True)
     write_json(note, asdict(purged))
     return purged
+
+
+def _sheets_in_mlflow(home: Home) -> list[str]:
+    """The artifacts of trainings that may show any picture."""
+    if home.artifacts is None or "://" in home.artifacts:
+        return [
+            f"sheets that may show it, among the PNG files of {home.artifacts or without_password(home.tracking_uri)}"
+        ]
+    return [f"a sheet that may show it: {path}" for path in sorted(Path(home.artifacts).rglob("*.png"))]
 
 
 def _find(places: Places, key: str) -> Iterator[_Found]:

@@ -28,6 +28,7 @@ EVALUATION = (
     *("orchestration.evaluation", "orchestration.ranking", "orchestration.intervals", "training.metrics"),
     *("orchestration.mask_evaluation", "orchestration.mask_metrics"),
     *("orchestration.contact_sheet", "orchestration.report_sheets"),
+    *("orchestration.reranking", "serving.ordering"),
 )
 """The code that measures and draws a package; when it changes, every package is measured again."""
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
 from contracts.batches import CatalogueBatch, read_catalogue_batch
+from contracts.errors import ThreadlineError
 from contracts.index import ArticleIndex
 from orchestration.configuration import Configuration, read_configuration
 from orchestration.home import Home
 from orchestration.places import Places
 from orchestration.progress import Reporter
+from orchestration.services import EMBEDDED, Services
 from serving.index import open_index
 from serving.inference import PackageSession
 from serving.registry import MlflowRegistry
@@ -23,6 +26,28 @@ from training.presets import Preset, preset
 
 WORKSPACE_VARIABLE = "THREADLINE_WORKSPACE"
 MLFLOW_VARIABLE = "THREADLINE_MLFLOW_URL"
+DAGSTER_VARIABLE = "THREADLINE_DAGSTER_URL"
+TRACKING_VARIABLE = "THREADLINE_TRACKING_URI"
+BROKER_VARIABLE = "THREADLINE_BROKER_URL"
+
+VARIABLES = {
+    "dagster_url": DAGSTER_VARIABLE,
+    "tracking_uri": TRACKING_VARIABLE,
+    "artifact_root": "THREADLINE_ARTIFACT_ROOT",
+    "mlflow_url": MLFLOW_VARIABLE,
+    "dvc_remote": "THREADLINE_DVC_REMOTE",
+    "engine": "THREADLINE_ENGINE",
+    "broker_url": BROKER_VARIABLE,
+    "qdrant_url": "QDRANT_URL",
+    "qdrant_api_key": "QDRANT_API_KEY",
+    "qdrant_ca": "QDRANT_CA",
+    "qdrant_shards": "QDRANT_SHARDS",
+    "qdrant_replicas": "QDRANT_REPLICAS",
+    "qdrant_write_consistency": "QDRANT_WRITE_CONSISTENCY",
+    "qdrant_on_disk": "QDRANT_ON_DISK",
+    "qdrant_quantisation": "QDRANT_QUANTISATION",
+}
+"""The variable of each field of `Services`."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +55,7 @@ class Workspace:
     """A workspace: its directories, its configuration, and the services behind it."""
 
     root: Path
-    qdrant_url: str | None = None
-    qdrant_api_key: str | None = field(default=None, repr=False)
-    mlflow_url: str | None = None
+    services: Services = EMBEDDED
 
     @property
     def places(self) -> Places:
@@ -47,7 +70,7 @@ class Workspace:
     @property
     def home(self) -> Home:
         """The directories of what is derived."""
-        return Home(self.places.home)
+        return Home(self.places.home, self.services)
 
     @cached_property
     def configuration(self) -> Configuration:
@@ -61,14 +84,14 @@ class Workspace:
 
     def run_page(self, run_id: str) -> dg.MetadataValue[Any]:
         """The page of a run in MLflow, where it is known under which address MLflow's pages are; else the run's id."""
-        if not self.mlflow_url or not run_id:
+        if not self.services.mlflow_url or not run_id:
             return dg.MetadataValue.text(run_id)
         experiment = self.registry.experiment_of(run_id)
-        return dg.MetadataValue.url(f"{self.mlflow_url}/#/experiments/{experiment}/runs/{run_id}")
+        return dg.MetadataValue.url(f"{self.services.mlflow_url}/#/experiments/{experiment}/runs/{run_id}")
 
     def elsewhere(self, root: Path) -> Workspace:
-        """Another workspace with the same settings, and an index of its own."""
-        return replace(self, root=root, qdrant_url=None, qdrant_api_key=None)
+        """Another workspace with the same settings, and embedded services of its own."""
+        return replace(self, root=root, services=EMBEDDED)
 
     @property
     def registry(self) -> MlflowRegistry:
@@ -78,7 +101,10 @@ class Workspace:
     @property
     def index(self) -> ArticleIndex:
         """The index of article vectors."""
-        return open_index(self.home.root, self.qdrant_url, self.qdrant_api_key)
+        named = self.services
+        return open_index(
+            self.home.root, named.qdrant_url, named.qdrant_api_key, ca=named.qdrant_ca, layout=named.layout
+        )
 
     def catalogue_batch(self, name: str) -> CatalogueBatch:
         """An accepted catalogue batch."""
@@ -90,13 +116,19 @@ class Workspace:
 
 
 def workspace_from_environment(root: Path | None = None) -> Workspace:
-    """The workspace at `root`, at THREADLINE_WORKSPACE, or here.
-
-    QDRANT_URL and QDRANT_API_KEY name a server, THREADLINE_MLFLOW_URL the address of MLflow's pages.
-    """
+    """The workspace at `root`, at THREADLINE_WORKSPACE, or here, with the services that the environment names."""
     place = root or Path(os.environ.get(WORKSPACE_VARIABLE, "."))
-    server, key = os.environ.get("QDRANT_URL"), os.environ.get("QDRANT_API_KEY")
-    return Workspace(place.resolve(), server, key, os.environ.get(MLFLOW_VARIABLE))
+    return Workspace(place.resolve(), services_from_environment())
+
+
+def services_from_environment() -> Services:
+    """The services that VARIABLES name; an empty one counts as unset. Raises ThreadlineError naming the variable."""
+    named = {field: os.environ[name] for field, name in VARIABLES.items() if os.environ.get(name)}
+    try:
+        return Services.model_validate(named)
+    except ValidationError as error:
+        wrong = "; ".join(": ".join([*(VARIABLES[str(at)] for at in e["loc"]), e["msg"]]) for e in error.errors())
+        raise ThreadlineError(wrong, "correct or unset that variable (the operator's guide lists them)") from None
 
 
 class NoPickles(dg.IOManager):

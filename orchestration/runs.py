@@ -25,12 +25,12 @@ _UNFINISHED = [
 
 
 @contextmanager
-def held_by_run(home: Home, run_id: str) -> Iterator[None]:
-    """Show, as long as this process lives, that the run does."""
-    path = home.lock(f"run-{run_id}")
+def held_by_run(home: Home, run_id: str, step: str) -> Iterator[None]:
+    """Show, as long as this process lives, that the run does. A step that was handed out twice waits for itself."""
+    path = home.lock(f"run-{run_id}-{step}")
     with waiting_for(path):
         yield
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, home: Home, mine: Runner) -> int:
@@ -54,5 +54,8 @@ def lock_of(runner: Runner) -> str:
 
 def _lives(home: Home, run: dg.DagsterRun, mine: Runner) -> bool:
     runner: Runner = "command" if run.tags.get(RUNNER_TAG) == "command" else "daemon"
+    if runner == "daemon" and home.services.engine == "kubernetes":
+        return True  # its pod is elsewhere; Dagster's run monitoring looks after it
     runner_lives = runner != mine and is_held(home.lock(lock_of(runner)))
-    return runner_lives or is_held(home.lock(f"run-{run.run_id}"))
+    steps = home.lock("x").parent.glob(f"run-{run.run_id}-*.lock")
+    return runner_lives or any(is_held(step) for step in steps)

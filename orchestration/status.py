@@ -13,9 +13,9 @@ from orchestration.candidates import Candidate, read_choice
 from orchestration.decisions import Pin, read_pin
 from orchestration.definitions import build_definitions
 from orchestration.dvc_data import data_version
-from orchestration.execution import open_instance
 from orchestration.freshness import Lineage
 from orchestration.home import Home
+from orchestration.instance import open_instance
 from orchestration.observation import observe
 from orchestration.resources import Workspace
 from orchestration.trainings import Outcome, read_outcome

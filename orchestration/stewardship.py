@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.batches import (
+    KINDS,
     CatalogueBatch,
     Kind,
     Pair,
     StreetBatch,
     check_batch_name,
+    may_name_batch,
     read_catalogue_batch,
     read_street_batch,
     write_catalogue_batch,
@@ -29,10 +31,12 @@ from contracts.files import new_directory, write_json
 from contracts.images import UnreadableImage
 from contracts.ledger import LedgerRow, read_ledger
 from orchestration.expectations.known import TABLES
+from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import file_in
 from orchestration.expectations.validate import CONTACT_SHEET
 from orchestration.expectations.verdict import VERDICT, Verdict, read_verdict
-from orchestration.intake import accept, now, put_in_place
+from orchestration.intake import accept, judging_lock, now, put_in_place
+from orchestration.locks import waiting_for
 from orchestration.places import Places
 from orchestration.progress import Reporter
 from orchestration.silence import silent
@@ -60,11 +64,18 @@ class BatchAccount:
 def list_batches(places: Places) -> list[BatchAccount]:
     """Every batch there is: accepted ones in the ledger's order, then those turned away, then those delivered."""
     keys = [(row.kind, row.batch) for row in read_ledger(places.data)]
-    for folder in (places.rejected, places.incoming):
-        for kind in TABLES:
-            found = sorted((folder / kind).iterdir()) if (folder / kind).is_dir() else []
-            keys += [(kind, path.name) for path in found if path.is_dir() and not path.name.startswith(".")]
+    keys += [*_folders(places.rejected), *deliveries(places)]
     return [show_batch(places, *key) for key in dict.fromkeys(keys)]
+
+
+def deliveries(places: Places) -> list[tuple[Kind, str]]:
+    """What lies in `incoming/` under a name that a batch may have; articles first."""
+    return _folders(places.incoming)
+
+
+def misnamed(places: Places) -> list[Path]:
+    """What lies in `incoming/` under a name that no batch may have: nobody can decide on it until it is renamed."""
+    return [path for kind in KINDS for path in _inside(places.incoming / kind) if not may_name_batch(path.name)]
 
 
 def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
@@ -98,6 +109,17 @@ def still_set_aside(places: Places, kind: Kind, batch: str) -> CatalogueBatch | 
         return CatalogueBatch(root, tuple(one for one in aside.articles if one.article_id not in settled))
     photos = tuple(one for one in aside.photos if one.photo_id not in settled)
     return StreetBatch(root, photos, tuple(one for one in aside.pairs if _pair_id(one) not in settled))
+
+
+def accept_delivered(
+    places: Places, kind: Kind, batch: str, who: str, reason: str, progress: Reporter = silent
+) -> Verdict:
+    """Judge a delivered batch and, unless it is rejected, accept it. With a reason, whatever the share that fails.
+
+    Raises ThreadlineError as `orchestration.intake.accept` does.
+    """
+    lenience: Lenience = "any_share" if reason else "none"
+    return accept(places, kind, batch, who, progress, lenience=lenience, reason=reason)
 
 
 def release_rows(
@@ -140,13 +162,14 @@ def turn_away(places: Places, kind: Kind, batch: str, who: str, reason: str) -> 
     """
     _named(who, reason)
     delivered = places.delivered(kind, check_batch_name(batch))
-    if not delivered.is_dir() or delivered.is_symlink():
-        raise ThreadlineError(f"there is no batch at {delivered}", "see: threadline batches list")
-    decision = places.rejected / kind / batch
-    if (decision / "batch").exists():
-        raise ThreadlineError(f"a batch of that name was turned away before: {decision}", "move that one elsewhere")
-    write_json(decision / DECISION, {"who": who, "reason": reason, "when": now()})
-    put_in_place(delivered, decision / "batch")
+    with waiting_for(judging_lock(places, kind, batch)):
+        if not delivered.is_dir() or delivered.is_symlink():
+            raise ThreadlineError(f"there is no batch at {delivered}", "see: threadline batches list")
+        decision = places.rejected / kind / batch
+        if (decision / "batch").exists():
+            raise ThreadlineError(f"a batch of that name was turned away before: {decision}", "move that one elsewhere")
+        write_json(decision / DECISION, {"who": who, "reason": reason, "when": now()})
+        put_in_place(delivered, decision / "batch")
     return decision
 
 
@@ -160,6 +183,16 @@ def corrections(verdict: Verdict) -> str:
         row = one.row + 1 if one.row >= 0 else ""
         writer.writerow([f"{verdict.kind}/{verdict.batch}", one.table, row, one.id, one.image, severity, one.reason])
     return text.getvalue()
+
+
+def _folders(place: Path) -> list[tuple[Kind, str]]:
+    return [(kind, path.name) for kind in KINDS for path in _inside(place / kind) if may_name_batch(path.name)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The directories in `folder` but for links and hidden ones, which are still being copied."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
 
 
 def _named(who: str, reason: str) -> None:

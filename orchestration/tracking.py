@@ -18,7 +18,7 @@ import numpy as np
 from contracts.errors import ThreadlineError
 from contracts.images import encode_jpeg
 from contracts.model_package import ModelPackage, read_package, write_package
-from contracts.registry import SERVING_MODEL
+from contracts.registry import K_RECIPROCAL_GAIN, SERVING_MODEL
 from serving.registry import MlflowRegistry, open_client, sqlite_file
 
 if TYPE_CHECKING:
@@ -100,6 +100,18 @@ def register_serving(tracking_uri: str, name: str, version: str) -> str:
     tags = {key: value for key, value in found[0].tags.items() if key != "collection"}
     made = client.create_model_version(SERVING_MODEL, f"models:/{name}/{version}", found[0].run_id, tags)
     return str(made.version)
+
+
+def record_gain(tracking_uri: str, method: str, digest: str, gain: float) -> None:
+    """Say on every registered version of the package what k-reciprocal re-ranking surely adds to it.
+
+    A tag, because a package is what its training left, and this is measured later, and anew with other queries.
+    """
+    registry, written = MlflowRegistry(tracking_uri), f"{gain:.4f}"
+    for model in (method, SERVING_MODEL):
+        for version in registry.versions(model):
+            if version.digest == digest and version.tags.get(K_RECIPROCAL_GAIN) != written:
+                _client(tracking_uri).set_model_version_tag(model, version.version, K_RECIPROCAL_GAIN, written)
 
 
 def _client(tracking_uri: str) -> MlflowClient:

@@ -133,7 +133,7 @@ def _track(
 
     return log_training(
         tracking_uri=home.tracking_uri,
-        artifact_root=str(home.artifacts),
+        artifact_root=home.artifacts,
         experiment="threadline",
         name=job.name,
         package_root=package,

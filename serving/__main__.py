@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from contracts.errors import ThreadlineError
+from contracts.logs import log_to
 from serving.app import create_app
 from serving.keys import add_key
 from serving.settings import Settings
@@ -19,7 +19,7 @@ from serving.settings import Settings
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until stopped, or make an API key. SIGHUP: look at the registry at once."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to(sys.stderr)
     asked = _parser().parse_args(arguments)
     stated: dict[str, Any] = {name: value for name, value in vars(asked).items() if value is not None}
     new_key = stated.pop("new_key", None)
@@ -44,6 +44,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=settings.stop_s,
+        log_config=None,  # its lines go where ours go
         access_log=False,  # /metrics counts requests; addresses of people are nobody's business
         server_header=False,
     )

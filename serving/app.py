@@ -64,7 +64,7 @@ def _service(settings: Settings) -> Service:
     """Wire the parts together. Nothing is opened yet: the follower does that."""
     key = settings.qdrant_api_key
     secret = key.get_secret_value() if key else None
-    index = open_index(settings.home, settings.qdrant_url, secret, settings.qdrant_timeout_s)
+    index = open_index(settings.home, settings.qdrant_url, secret, settings.qdrant_timeout_s, ca=settings.qdrant_ca)
     registry = MlflowRegistry(settings.tracking_uri)
 
     def open_session(root: Path) -> PackageSession:

@@ -12,6 +12,9 @@ Floats = NDArray[np.float32]
 Reranking = Literal["none", "neural", "k-reciprocal"]
 """How the best candidates are ranked again: not, by the package's reranker, or by how they relate."""
 
+K_RECIPROCAL_DEPTH = 100
+"""How many of the closest articles k-reciprocal re-ranking ranks again: as it is measured, so it serves."""
+
 
 def diverse(relevance: Floats, vectors: Floats, k: int, diversity: float) -> list[int]:
     """`k` of N candidates by maximal marginal relevance, the first one first.
@@ -45,30 +48,25 @@ def k_reciprocal(
     vectors = np.concatenate([query[None], candidates])
     distance = np.maximum(0, 2 - 2 * vectors @ vectors.T)
     distance = distance / np.maximum(distance.max(axis=1, keepdims=True), 1e-12)
-    nearest = np.argsort(distance, axis=1, kind="stable")
-    encoded = np.zeros_like(distance)
-    for row in range(len(vectors)):
-        members = _expanded(nearest, row, near)
-        weights = np.exp(-distance[row, members])
-        encoded[row, members] = weights / weights.sum()
+    nearest = np.argsort(distance - np.eye(len(vectors)), axis=1, kind="stable")  # each one comes before its twins
+    encoded = np.where(_expanded(nearest, near), np.exp(-distance), 0)
+    encoded /= encoded.sum(axis=1, keepdims=True)
     encoded = encoded[nearest[:, :expand]].mean(axis=1)
     shared = np.minimum(encoded[0], encoded[1:]).sum(axis=1)
     jaccard = 1 - shared / (2 - shared)
     return [int(row) for row in np.argsort(weight * distance[0, 1:] + (1 - weight) * jaccard, kind="stable")]
 
 
-def _expanded(nearest: NDArray[np.intp], row: int, near: int) -> NDArray[np.intp]:
-    """The k-reciprocal neighbours of `row`, with those of its neighbours that mostly agree (equation 4)."""
-    members = _reciprocal(nearest, row, near)
-    found = members
-    for member in members:
-        theirs = _reciprocal(nearest, int(member), max(1, round(near / 2)))
-        if 3 * len(np.intersect1d(theirs, members)) >= 2 * len(theirs):
-            found = np.union1d(found, theirs)
-    return found
+def _expanded(nearest: NDArray[np.intp], near: int) -> NDArray[np.bool_]:
+    """(N, N) whether a column is a k-reciprocal neighbour of a row, or of one that mostly agrees (equation 4)."""
+    members, theirs = _reciprocal(nearest, near), _reciprocal(nearest, max(1, round(near / 2))).astype(np.float32)
+    shared = members @ theirs.T  # (N, N) how many of the column's neighbours are among the row's
+    agreeing = members & (3 * shared >= 2 * theirs.sum(axis=1))
+    return np.asarray(members | (agreeing @ theirs > 0))
 
 
-def _reciprocal(nearest: NDArray[np.intp], row: int, near: int) -> NDArray[np.intp]:
-    """Those of the `near` nearest neighbours of `row` that have `row` among theirs; it is one of them itself."""
-    forward = nearest[row, : near + 1]
-    return np.asarray(forward[(nearest[forward, : near + 1] == row).any(axis=1)])
+def _reciprocal(nearest: NDArray[np.intp], near: int) -> NDArray[np.bool_]:
+    """(N, N) whether row and column are among the `near` nearest neighbours of one another; each is its own."""
+    forward = np.zeros(nearest.shape, dtype=np.bool_)
+    np.put_along_axis(forward, nearest[:, : near + 1], True, axis=1)
+    return forward & forward.T

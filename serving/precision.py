@@ -1,4 +1,4 @@
-"""The automatic choice of a runtime: bfloat16 where it is fast and proves equal, else float32."""
+"""The automatic choice of a runtime: the fastest of the machine that proves equal to float32."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 from contracts.errors import ThreadlineError
 from contracts.images import Picture, Size
 from contracts.model_package import Graph, ModelPackage, graph_path
-from serving.runtimes import RUNTIMES, Engine, Runner, Runtime, engine
+from serving.runtimes import AUTOMATIC, EXACT, RUNTIMES, Engine, Runner, Runtime, engine
 
 _log = logging.getLogger(__name__)
 
 AGREEMENT = 0.995
-"""What bfloat16 must reach: cosine of each vector, and share of equal mask pixels, against float32."""
+"""What less than float32 must reach: cosine of each vector, and share of equal mask pixels, against float32."""
 
 Runners = dict[Graph, Runner]
 
@@ -25,23 +25,25 @@ Runners = dict[Graph, Runner]
 def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime: str | None) -> tuple[Runtime, Runners]:
     """Every graph of the package in `root`, ready to run, and the runtime that runs them.
 
-    With `runtime` given, that one; otherwise the first that works of OpenVINO bfloat16 (if it agrees with float32 on
-    reference pictures), OpenVINO float32 and ONNX Runtime. Raises ThreadlineError for an unknown or unusable one.
+    With `runtime` given, that one, with a warning where it does not agree with float32 on reference pictures;
+    otherwise the first of `AUTOMATIC` that works and agrees. Raises ThreadlineError for an unknown or unusable one.
     """
     if runtime is not None:
         chosen = engine(_known(runtime), threads)
-        return chosen.name, _load(chosen, root, package)
-    for name in RUNTIMES[:-1]:
+        runners = _load(chosen, root, package)
+        if not _agrees(chosen, runners, root, package):
+            _log.warning("%s: %s differs too much from float32 on this model, and is used as asked for", root, runtime)
+        return chosen.name, runners
+    for name in AUTOMATIC[:-1]:
         try:
             candidate = engine(name, threads)
             runners = _load(candidate, root, package)
-            if name == "openvino-bfloat16" and not _agrees(candidate, runners, root, package):
-                _log.info("%s: bfloat16 differs too much from float32 on this model; float32 it is", root)
-                continue
-            return name, runners
-        except (ThreadlineError, ImportError, RuntimeError) as error:
+            if _agrees(candidate, runners, root, package):
+                return name, runners
+            _log.info("%s: %s differs too much from float32 on this model", root, name)
+        except Exception as error:  # each runtime has its own; whatever it is, the next one is tried
             _log.info("%s: %s cannot be used (%s)", root, name, str(error).partition("\n")[0])
-    return RUNTIMES[-1], _load(engine(RUNTIMES[-1], threads), root, package)
+    return AUTOMATIC[-1], _load(engine(AUTOMATIC[-1], threads), root, package)
 
 
 def takes_pictures(graph: Graph) -> bool:
@@ -85,6 +87,8 @@ def _load(chosen: Engine, root: Path, package: ModelPackage) -> Runners:
 
 
 def _agrees(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
+    if candidate.name in EXACT:
+        return True
     for graph in filter(takes_pictures, package.files):
         pictures = reference_pictures(picture_size(package, graph))
         exact = candidate.load(graph_path(root, graph), exact=True)

@@ -1,6 +1,7 @@
 """The MLflow registry, read and published with the slim client. MLflow is imported on first use, not before.
 
-A version carries what a reader needs as tags: `digest`, `method`, `data_version`, `code_version`, `collection`.
+A version carries what a reader needs as tags: `digest`, `method`, `data_version`, `code_version`, `collection`,
+`k_reciprocal_gain`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contracts.errors import ThreadlineError
 from contracts.files import new_directory
 from contracts.model_package import PACKAGE_FILE, ModelPackage, read_package
 from contracts.quiet import nothing_phones_home
-from contracts.registry import CHAMPION, SERVING_MODEL, ModelVersion, Release
+from contracts.registry import CHAMPION, K_RECIPROCAL_GAIN, SERVING_MODEL, ModelVersion, Release
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -72,6 +73,7 @@ class MlflowRegistry:
             run_id=version.run_id,
             data_version=version.tags.get("data_version", ""),
             code_version=version.tags.get("code_version", ""),
+            k_reciprocal_gain=float(version.tags.get(K_RECIPROCAL_GAIN, 0)),
         )
 
     def versions(self, name: str = SERVING_MODEL) -> list[ModelVersion]:

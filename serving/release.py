@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.index import ArticleIndex
+from contracts.logs import at
 from contracts.registry import SERVING_MODEL, Registry, Release
 from serving.inference import PackageSession
 from serving.rerank import ArticleFeatures
@@ -157,6 +158,10 @@ class ReleaseFollower:
         if release is None or release == self._serving:
             self.problem = None
             return
+        with at(release=release.version):
+            self._bring(release)
+
+    def _bring(self, release: Release) -> None:
         try:
             searcher = self._loader.load(release)
         except Exception as error:  # a release that does not load must not end the one that does

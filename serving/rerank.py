@@ -1,25 +1,85 @@
-"""The features of candidate articles for the reranker: pooled over all of their images, as at training, and kept."""
+"""Ranking the closest articles again: by the package's reranker, or by how they relate to one another."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.images import Picture, Size, UnreadableImage, read
-from contracts.index import Hit
+from contracts.index import Collection, Hit
+from contracts.registry import Release
 from serving.inference import PackageSession, pool
+from serving.ordering import K_RECIPROCAL_DEPTH, Reranking, k_reciprocal
 from serving.photos import article_images
 
 Features = NDArray[np.float32]
 
+DEPTH: dict[Reranking, int] = {"none": 0, "neural": 50, "k-reciprocal": K_RECIPROCAL_DEPTH}
+"""How many of the closest articles are ranked again."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Articles, best first, and the reranker's `logits` by article where it ran."""
+
+    hits: list[Hit]
+    logits: dict[str, float] = field(default_factory=dict)
+
+
+class Reranker:
+    """Ranks what a release found again, in the ways that help it."""
+
+    def __init__(
+        self, release: Release, session: PackageSession, collection: Collection, features: ArticleFeatures
+    ) -> None:
+        self.ways: list[Reranking] = []
+        if "reranker" in session.package.files:
+            self.ways.append("neural")
+        if release.k_reciprocal_gain > 0:
+            self.ways.append("k-reciprocal")
+        self._session = session
+        self._collection = collection
+        self._features = features
+
+    def rank(self, vector: Features, hits: list[Hit], way: Reranking) -> Found:
+        """`hits` in their new order for a photo's `vector` (D,); those of which nothing is known follow in the old."""
+        if way == "none":
+            return Found(hits)
+        if way == "neural":
+            logits = self._logits(vector, hits)
+            return Found(sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf)), logits)
+        known, vectors = with_vectors(self._collection, hits)
+        order = k_reciprocal(vector, vectors) if known else []
+        ids = {hit.article_id for hit in known}
+        return Found([known[row] for row in order] + [hit for hit in hits if hit.article_id not in ids])
+
+    def _logits(self, vector: Features, hits: Sequence[Hit]) -> dict[str, float]:
+        """The reranker's logits by article; without those whose images are missing."""
+        features = self._features.of(hits)
+        if not features:
+            return {}
+        logits = self._session.rerank(vector, np.stack(list(features.values())))
+        return {article_id: float(logit) for article_id, logit in zip(features, logits, strict=True)}
+
+
+def with_vectors(collection: Collection, hits: Sequence[Hit]) -> tuple[list[Hit], NDArray[np.float32]]:
+    """Those of `hits` that are still in the collection, in their order, and their (N, D) unit vectors."""
+    vectors = collection.vectors([hit.article_id for hit in hits])
+    known = [hit for hit in hits if hit.article_id in vectors]
+    return known, np.stack([vectors[hit.article_id] for hit in known]) if known else np.zeros((0, 0), np.float32)
+
 
 class ArticleFeatures:
-    """Features (F,) by image file, at most `capacity` of them kept, the least used forgotten first."""
+    """What the reranker sees of articles: pooled over all of their images, as at training.
+
+    Features (F,) are kept by image file, at most `capacity` of them, the least used forgotten first.
+    """
 
     def __init__(self, session: PackageSession, data: Path, capacity: int = 10_000) -> None:
         self._session = session
@@ -40,7 +100,7 @@ class ArticleFeatures:
 
     def _recall(self, paths: set[Path]) -> dict[Path, Features]:
         with self._lock:
-            found = {path: self._kept[path] for path in paths if path in self._kept}
+            found = {path: self._kept[path] for path in sorted(paths) if path in self._kept}
             for path in found:
                 self._kept.move_to_end(path)
         return found

@@ -1,4 +1,4 @@
-"""Runtimes for ONNX graphs: OpenVINO in bfloat16 or float32, and ONNX Runtime in float32."""
+"""Runtimes for ONNX graphs: OpenVINO and ONNX Runtime, on the processor or on a GPU."""
 
 from __future__ import annotations
 
@@ -9,15 +9,35 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, LifoQueue
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ThreadlineError
+from contracts.quiet import nothing_phones_home
 
-Runtime = Literal["openvino-bfloat16", "openvino-float32", "onnxruntime-float32"]
-RUNTIMES: tuple[Runtime, ...] = ("openvino-bfloat16", "openvino-float32", "onnxruntime-float32")
+Runtime = Literal[
+    "tensorrt-float16",
+    "cuda-tensorfloat32",
+    "openvino-gpu-float16",
+    "openvino-bfloat16",
+    "openvino-float32",
+    "onnxruntime-float32",
+]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+
+AUTOMATIC = RUNTIMES[1:]
+"""In the order in which they are tried, fastest first. TensorRT has to be asked for: it builds engines for minutes."""
+
+EXACT: tuple[Runtime, ...] = ("openvino-float32", "onnxruntime-float32")
+"""Those that compute in float32; the others have to prove equal."""
+
+_PROVIDERS: dict[Runtime, tuple[str, dict[str, str]]] = {
+    "tensorrt-float16": ("TensorrtExecutionProvider", {"trt_fp16_enable": "1"}),
+    "cuda-tensorfloat32": ("CUDAExecutionProvider", {"use_tf32": "1", "cudnn_conv_algo_search": "HEURISTIC"}),
+}
+"""ONNX Runtime's names and options of what computes on a GPU."""
 
 Runner = Callable[..., NDArray[np.float32]]
 """A loaded graph: its inputs in order, batch first, to its only output. Safe to call from several threads."""
@@ -29,15 +49,20 @@ class Engine(Protocol):
     name: Runtime
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
-        """The graph at `path`, ready to run; `exact` asks for float32 whatever the engine's precision."""
+        """The graph at `path`, ready to run; `exact` asks for float32 on the processor, whatever the engine is.
+
+        Raises ThreadlineError when what the engine needs is there and does not work.
+        """
         ...
 
 
 def engine(runtime: Runtime, threads: int | None = None) -> Engine:
     """The engine of `runtime`, on `threads` threads (None: as many as the runtime finds fit).
 
-    Raises ThreadlineError when the runtime is not installed or the processor has no bfloat16.
+    Raises ThreadlineError when the runtime is not installed, or the machine has not what it needs.
     """
+    if runtime in _PROVIDERS:
+        return OnnxGpuEngine(runtime)
     if runtime == "onnxruntime-float32":
         return OnnxRuntimeEngine(threads)
     if importlib.util.find_spec("openvino") is None:
@@ -55,23 +80,35 @@ class OnnxRuntimeEngine:
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`; it is always float32."""
-        import onnxruntime
+        return _runner(_session(path, [("CPUExecutionProvider", {})], self._threads))
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        names = [each.name for each in session.get_inputs()]
 
-        def run(*inputs: NDArray[Any]) -> NDArray[np.float32]:
-            return np.asarray(session.run(None, dict(zip(names, inputs, strict=True)))[0], dtype=np.float32)
+class OnnxGpuEngine:
+    """ONNX Runtime on an NVIDIA GPU, through CUDA or TensorRT, in less than float32."""
 
-        return run
+    def __init__(self, runtime: Runtime) -> None:
+        self.name: Runtime = runtime
+        self._provider, self._options = _PROVIDERS[runtime]
+        if self._provider not in _onnxruntime().get_available_providers():
+            remedy = "install onnxruntime-gpu in place of onnxruntime, or choose another runtime"
+            raise ThreadlineError(f"this ONNX Runtime has no {self._provider}", remedy)
+
+    def load(self, path: Path, *, exact: bool = False) -> Runner:
+        """The graph at `path`. ONNX Runtime would quietly go on without a GPU that it cannot use: that is an error."""
+        if exact:
+            return OnnxRuntimeEngine().load(path)
+        remedy = "check the GPU's driver and libraries, or choose another runtime"
+        try:
+            session = _session(path, [(self._provider, self._options), ("CPUExecutionProvider", {})])
+        except Exception as error:  # ONNX Runtime's own have no base in common
+            raise ThreadlineError(f"ONNX Runtime cannot use its {self._provider}: {error}", remedy) from error
+        if self._provider not in session.get_providers():
+            raise ThreadlineError(f"ONNX Runtime cannot use its {self._provider} here", remedy)
+        return _runner(session)
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU: one stream, because a photo should be answered soon, not many photos at once."""
+    """OpenVINO, on the CPU or an Intel GPU: one stream, because a photo should be answered soon, not many at once."""
 
     def __init__(self, runtime: Runtime, threads: int | None = None) -> None:
         self.name: Runtime = runtime
@@ -79,18 +116,22 @@ class OpenVinoEngine:
         self._core = _openvino().Core()
         if runtime == "openvino-bfloat16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ThreadlineError("this processor has no bfloat16", "choose the runtime openvino-float32")
+        # With several GPUs they are called GPU.0, GPU.1; "GPU" is the first of them.
+        if runtime == "openvino-gpu-float16" and not any(one.startswith("GPU") for one in self._core.available_devices):
+            raise ThreadlineError("OpenVINO finds no GPU", "install the GPU's driver, or choose another runtime")
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory."""
-        half = self.name == "openvino-bfloat16" and not exact
+        reduced = {"openvino-gpu-float16": ("GPU", "f16"), "openvino-bfloat16": ("CPU", "bf16")}
+        device, precision = ("CPU", "f32") if exact else reduced.get(self.name, ("CPU", "f32"))
         hints: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            "INFERENCE_PRECISION_HINT": precision,
         }
-        if self._threads is not None:
+        if self._threads is not None and device == "CPU":
             hints["INFERENCE_NUM_THREADS"] = self._threads
-        compiled = self._core.compile_model(self._core.read_model(path), "CPU", hints)
+        compiled = self._core.compile_model(self._core.read_model(path), device, hints)
         idle: LifoQueue[Any] = LifoQueue()
 
         def run(*inputs: NDArray[Any]) -> NDArray[np.float32]:
@@ -105,6 +146,30 @@ class OpenVinoEngine:
                 idle.put(request)
 
         return run
+
+
+def _session(path: Path, providers: list[tuple[str, dict[str, str]]], threads: int | None = None) -> Any:
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _runner(session: Any) -> Runner:
+    names = [each.name for each in session.get_inputs()]
+
+    def run(*inputs: NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(session.run(None, dict(zip(names, inputs, strict=True)))[0], dtype=np.float32)
+
+    return run
+
+
+def _onnxruntime() -> ModuleType:
+    """ONNX Runtime, imported without its telemetry, which an import would start and nothing could stop afterwards."""
+    nothing_phones_home()
+    return importlib.import_module("onnxruntime")
 
 
 def _openvino() -> ModuleType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,15 +13,9 @@ from contracts.index import ArticleFilter, Collection, Hit
 from contracts.masks import Mask, segmented
 from contracts.registry import Release
 from serving.inference import PackageSession
-from serving.ordering import Reranking, diverse, k_reciprocal
-from serving.rerank import ArticleFeatures
+from serving.ordering import Reranking, diverse
+from serving.rerank import DEPTH, ArticleFeatures, Found, Reranker, with_vectors
 from serving.stages import Stages
-
-K_RECIPROCAL_GAIN = "k_reciprocal_gain"
-"""The package's metric that says whether k-reciprocal re-ranking helps it: what it adds to the validation mAP."""
-
-_DEPTH = {"none": 0, "neural": 50, "k-reciprocal": 100}
-"""How many of the closest articles are ranked again."""
 
 _DIVERSE_DEPTH = 4
 """From how many times `k` articles the diverse ones are chosen."""
@@ -51,14 +44,6 @@ class Seen:
     mask: Mask | None
 
 
-@dataclass(frozen=True)
-class Found:
-    """Articles, best first, and the reranker's `logits` by article where it ran."""
-
-    hits: list[Hit]
-    logits: dict[str, float] = field(default_factory=dict)
-
-
 class Searcher:
     """Searches with one release. Safe to call from several threads."""
 
@@ -69,15 +54,13 @@ class Searcher:
         self.session = session
         self.collection = collection
         self.loaded_s = time.time()
-        self._features = features
+        self._reranker = Reranker(release, session, collection, features)
         self._categories: tuple[float, dict[str, int]] | None = None
 
     @property
     def rerankings(self) -> list[Reranking]:
-        """How the package can rank the best candidates again, beside not at all."""
-        package = self.session.package
-        found: list[Reranking] = ["neural"] if "reranker" in package.files else []
-        return [*found, "k-reciprocal"] if package.metrics.get(K_RECIPROCAL_GAIN, 0.0) > 0 else found
+        """How the best candidates can be ranked again, beside not at all."""
+        return self._reranker.ways
 
     def photo_size(self) -> Size:
         """The (height, width) that a photo should have at least: what the network takes.
@@ -102,12 +85,12 @@ class Searcher:
 
     def search(self, seen: Seen, query: Query, stages: Stages) -> Found:
         """The articles closest to the outfit in a photo."""
-        depth = max(query.k, _DEPTH[query.rerank], _DIVERSE_DEPTH * query.k if query.diversity else 0)
+        depth = max(query.k, DEPTH[query.rerank], _DIVERSE_DEPTH * query.k if query.diversity else 0)
         with stages.stage("search"):
             found = Found(self.collection.search(seen.vector[None], depth, query.where)[0])
         if query.rerank != "none":
             with stages.stage("rerank"):
-                found = self._reranked(seen.vector, found.hits, query.rerank)
+                found = self._reranker.rank(seen.vector, found.hits, query.rerank)
         if query.diversity:
             with stages.stage("diversify"):
                 found = replace(found, hits=self._diverse(found, query))
@@ -151,35 +134,10 @@ class Searcher:
         """Give the collection back."""
         self.collection.close()
 
-    def _reranked(self, vector: NDArray[np.float32], hits: list[Hit], rerank: Reranking) -> Found:
-        """`hits` in the order of the reranker; those of which it knows nothing follow in their old order."""
-        if rerank == "neural":
-            logits = self._logits(vector, hits)
-            return Found(sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf)), logits)
-        known, vectors = self._vectors(hits)
-        order = k_reciprocal(vector, vectors) if known else []
-        ids = {hit.article_id for hit in known}
-        return Found([known[row] for row in order] + [hit for hit in hits if hit.article_id not in ids])
-
     def _diverse(self, found: Found, query: Query) -> list[Hit]:
-        known, vectors = self._vectors(found.hits)
+        known, vectors = with_vectors(self.collection, found.hits)
         if not known:
             return found.hits
         # An order by something else than the cosine counts as its cosines would, had they come in that order.
         relevance = np.sort(np.array([hit.score for hit in known], dtype=np.float32))[::-1]
         return [known[row] for row in diverse(relevance, vectors, query.k, query.diversity)]
-
-    def _vectors(self, hits: Sequence[Hit]) -> tuple[list[Hit], NDArray[np.float32]]:
-        """Those of `hits` that are still in the collection, in their order, and their (N, D) unit vectors."""
-        vectors = self.collection.vectors([hit.article_id for hit in hits])
-        known = [hit for hit in hits if hit.article_id in vectors]
-        none = np.zeros((0, self.session.package.dimension), dtype=np.float32)
-        return known, np.stack([vectors[hit.article_id] for hit in known]) if known else none
-
-    def _logits(self, vector: NDArray[np.float32], hits: Sequence[Hit]) -> dict[str, float]:
-        """The reranker's logits by article; without those whose images are missing."""
-        features = self._features.of(hits)
-        if not features:
-            return {}
-        logits = self.session.rerank(vector, np.stack(list(features.values())))
-        return {article_id: float(logit) for article_id, logit in zip(features, logits, strict=True)}

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     qdrant_url: str | None = Field(default=None, validation_alias="QDRANT_URL")
     """A Qdrant server; unset: the embedded index in the home."""
     qdrant_api_key: SecretStr | None = Field(default=None, validation_alias="QDRANT_API_KEY")
+    qdrant_ca: Path | None = Field(default=None, validation_alias="QDRANT_CA")
+    """The authorities (PEM) that an https Qdrant server's certificate may come from; unset: the system's."""
     qdrant_timeout_s: PositiveInt = 5
     """How long the server may take to answer before a search is refused."""
 

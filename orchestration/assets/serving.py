@@ -27,9 +27,14 @@ _REPORT = (*EVALUATION, "orchestration.report", "orchestration.report_tables", "
 )
 def retrieval_report(step: Step) -> Made:
     """Accuracy of every package on the frozen queries and held-out masks, and contact sheets to look at."""
+    from orchestration.tracking import record_gain
+
     packages = packages_to_compare(step.workspace, step.report)
     segmenter = read_outcome(step.workspace.home, "street2fashion").digest
     report = write_report(step.workspace, packages, segmenter, step.report)
+    for evaluation in report.evaluations:
+        if (gain := evaluation.k_reciprocal) is not None:
+            record_gain(step.workspace.home.tracking_uri, evaluation.method, evaluation.digest, gain.sure)
     inputs = [step.version("look_set"), step.version("mask_set"), sorted(packages.values()), segmenter]
     return Made(digest_of(inputs), report.metadata())
 

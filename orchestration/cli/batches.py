@@ -14,7 +14,6 @@ from contracts.errors import ThreadlineError
 from contracts.files import write_text
 from orchestration.cli.output import Json, console, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.verdict import Verdict
 from orchestration.progress import TerminalReporter
 
@@ -81,12 +80,11 @@ def accept_batch(
 
     Exit code 2 on a rejection.
     """
-    from orchestration.intake import accept
+    from orchestration.stewardship import accept_delivered
 
     places = open_workspace(workspace).places
     with TerminalReporter(console) as reporter:
-        lenience: Lenience = "any_share" if reason else "none"
-        verdict = accept(places, *_parsed(batch), who or getpass.getuser(), reporter, lenience=lenience, reason=reason)
+        verdict = accept_delivered(places, *_parsed(batch), who or getpass.getuser(), reason, reporter)
     _tell(verdict, json)
     if not verdict.accepted:
         raise typer.Exit(2)
@@ -122,6 +120,21 @@ def reject(batch: Batch, reason: Reason, who: Who = "", workspace: WorkspaceOpti
         print_json({"batch": batch, "kept": str(kept)})
     else:
         console.print(f"{batch} was turned away; it is kept at {kept}", markup=False)
+
+
+@batches.command("page")
+def page(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8001,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """The same in a browser on this machine, with the pictures, until Ctrl-C."""
+    from orchestration.steward_page.server import listen, serve
+
+    places = open_workspace(workspace).places
+    with listen(port) as listening:
+        host, bound = listening.getsockname()
+        console.print(f"The steward's page: http://{host}:{bound}/   (Ctrl-C stops it)")
+        serve(places, listening)
 
 
 def _parsed(batch: str) -> tuple[Kind, str]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.batches import Kind, check_batch_name
+from contracts.errors import ThreadlineError
 from orchestration.cli.output import Json, console, print_json
 from orchestration.cli.workspace import Limit, WorkspaceOption, open_workspace
 from orchestration.expectations.verdict import Verdict
@@ -102,6 +103,12 @@ def product_feed(
 def folder(
     path: Directory,
     table: Annotated[Path | None, typer.Option("--csv", help="The CSV, where it is not the only one there.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="category=label: the CSV calls its category 'label'. May be given several times."
+        ),
+    ] = None,
     batch: Batch = None,
     limit: Limit = None,
     who: Who = "",
@@ -113,12 +120,14 @@ def folder(
     The directory holds the images and a CSV: image, article_id, name, category, …
     """
 
+    columns = dict(map(_renaming, column or ()))
+
     def deliver(places: dict[Kind, Path], report: Reporter) -> ImportReport:
-        return deliver_folder(path, places["catalogue"], report, table=table, limit=limit)
+        return deliver_folder(path, places["catalogue"], report, table=table, columns=columns, limit=limit)
 
     read = (path, table) if table else (path,)
-    name = _limited(_name_of(path), limit)
-    run_import(Import("folder", name, ("catalogue",), deliver, read, {"limit": limit}), batch, who, workspace, json)
+    name, options = _limited(_name_of(path), limit), {"limit": limit, **({"columns": columns} if columns else {})}
+    run_import(Import("folder", name, ("catalogue",), deliver, read, options), batch, who, workspace, json)
 
 
 @sources.command("folder-photos")
@@ -211,6 +220,14 @@ def _account(report: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
         for v in verdicts
     ]
     return {**report, "verdicts": told}
+
+
+def _renaming(column: str) -> tuple[str, str]:
+    """The name that is meant and the name that the CSV has, from "category=label"."""
+    meant, _, given = column.partition("=")
+    if not meant or not given:
+        raise ThreadlineError(f"'{column}' names no column", "give both names, such as --column category=label")
+    return meant, given
 
 
 def _limited(name: str, limit: int | None) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 from rich.text import Text
 
 from contracts.errors import ThreadlineError, in_words
+from contracts.logs import log_to
 from contracts.quiet import nothing_phones_home
 from orchestration.cli import (
     ablate,
+    backup,
     batches,
     demo,
+    doctor,
+    drift,
     evaluate,
     graph,
     importing,
@@ -22,6 +27,7 @@ from orchestration.cli import (
     reproduce,
     run,
     search,
+    worker,
     workspace,
 )
 from orchestration.cli.output import errors
@@ -50,14 +56,20 @@ app.add_typer(package.package, name="package")
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-masks")(evaluate.evaluate_masks)
 app.command("ablate")(ablate.ablate)
+app.command("drift")(drift.drift)
+app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("serve")(run.serve)
 app.command("up")(run.up)
+app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 
 
 def main() -> None:
     """Run the command line; a problem that a person can mend is said in words, with exit code 1."""
     nothing_phones_home()
+    log_to(sys.stderr, logging.WARNING)
     try:
         app()
     except (ThreadlineError, OSError) as error:

@@ -17,7 +17,7 @@ import typer
 from contracts.errors import ThreadlineError
 from orchestration.cli.output import console, errors
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.resources import MLFLOW_VARIABLE, WORKSPACE_VARIABLE, Workspace
+from orchestration.resources import MLFLOW_VARIABLE, TRACKING_VARIABLE, WORKSPACE_VARIABLE, Workspace
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 _STOP_S = 20.0
@@ -52,7 +52,7 @@ def up(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run Dagster's pages and daemon, MLflow and the search service together, until Ctrl-C."""
-    from orchestration.execution import open_instance
+    from orchestration.instance import open_instance
     from orchestration.locks import alone
     from orchestration.runs import fail_dead_runs, lock_of
 
@@ -66,7 +66,7 @@ def up(
             console.print(f"{lost} runs had lost their process; what they were making is made again.")
         environment = {
             **service_environment(found, host, service_port),
-            MLFLOW_VARIABLE: f"http://{host}:{mlflow_port}",
+            MLFLOW_VARIABLE: _mlflow_pages(found, host, mlflow_port),
         }
         services = _services(found, host, service_port, dagster_port, mlflow_port)
         _supervise(services, environment, found.home.root / "logs")
@@ -80,31 +80,38 @@ def service_environment(workspace: Workspace, host: str, port: int) -> dict[str,
         "DAGSTER_HOME": str(workspace.home.dagster),
         "THREADLINE_HOME": str(workspace.home.root),
         "THREADLINE_DATA": str(workspace.data),
-        "THREADLINE_TRACKING_URI": workspace.home.tracking_uri,
+        TRACKING_VARIABLE: workspace.home.tracking_uri,
+        "MLFLOW_BACKEND_STORE_URI": workspace.home.tracking_uri,  # not an argument: others may read those
         "THREADLINE_HOST": host,
         "THREADLINE_PORT": str(port),
     }
 
 
 def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflow: int) -> list[Service]:
-    python, module = sys.executable, ("-m", "orchestration.definitions")
-    return [
+    python, module, json = sys.executable, ("-m", "orchestration.definitions"), ("--log-format", "json")
+    services = [
         Service(
             "Dagster",
-            (python, "-m", "dagster_webserver", *module, "-h", host, "-p", str(dagster)),
+            (python, "-m", "dagster_webserver", *module, "-h", host, "-p", str(dagster), *json),
             f"http://{host}:{dagster}/",
         ),
-        Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *module)),
-        Service(
-            "MLflow",
-            (
-                *(python, "-m", "mlflow", "ui", "--host", host, "--port", str(mlflow), "--workers", "1"),
-                *("--backend-store-uri", workspace.home.tracking_uri),
-            ),
-            f"http://{host}:{mlflow}/",
-        ),
+        Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *module, *json)),
         Service("the search page", (python, "-m", "serving"), f"http://{host}:{service}/"),
     ]
+    if not _has_mlflow_server(workspace):
+        command = (python, "-m", "mlflow", "ui", "--host", host, "--port", str(mlflow), "--workers", "1")
+        services.append(Service("MLflow", command, f"http://{host}:{mlflow}/"))
+    return services
+
+
+def _has_mlflow_server(workspace: Workspace) -> bool:
+    return workspace.home.tracking_uri.startswith("http")
+
+
+def _mlflow_pages(workspace: Workspace, host: str, port: int) -> str:
+    if _has_mlflow_server(workspace):
+        return workspace.services.mlflow_url or workspace.home.tracking_uri
+    return f"http://{host}:{port}"
 
 
 def _supervise(services: list[Service], environment: dict[str, str], logs: Path) -> None:

@@ -12,12 +12,14 @@ from contracts.images import UnreadableImage, read
 from orchestration.cli.output import Json, console, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
 from orchestration.finding import Answer, Finder
+from serving.ordering import Reranking
 
 
 def search(
     photo: Annotated[Path, typer.Argument(help="A photo: JPEG, PNG, WebP, BMP, GIF or TIFF.")],
     k: Annotated[int, typer.Option("--k", min=1, max=200, help="How many articles.")] = 10,
     category: Annotated[str | None, typer.Option(help="Only articles of this category.")] = None,
+    rerank: Annotated[Reranking, typer.Option(help="Rank the closest again, where the release can.")] = "none",
     sheet: Annotated[Path | None, typer.Option(help="Also draw the photo and what was found, as a PNG.")] = None,
     workspace: WorkspaceOption = None,
     json: Json = False,
@@ -29,7 +31,7 @@ def search(
         raise ThreadlineError(str(error), "give a photo that other programs can open") from error
     finder = Finder(open_workspace(workspace))
     try:
-        answer = finder.find(picture, k, category)
+        answer = finder.find(picture, k, category, rerank)
         if sheet is not None:
             finder.draw(sheet, [(photo.name, picture, answer)])
     finally:
@@ -55,5 +57,13 @@ def _plain(photo: Path, answer: Answer) -> dict[str, Any]:
     return {
         "photo": str(photo),
         "release": vars(answer.release),
-        "results": [{"article_id": hit.article_id, "score": round(hit.score, 4), **hit.payload} for hit in answer.hits],
+        "results": [
+            {
+                "article_id": hit.article_id,
+                "score": round(hit.score, 4),
+                "rerank_score": answer.logits.get(hit.article_id),
+                **hit.payload,
+            }
+            for hit in answer.hits
+        ],
     }

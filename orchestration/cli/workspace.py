@@ -45,4 +45,6 @@ def open_workspace(workspace: Path | None) -> Workspace:
     """The workspace that the option or the environment names. Raises ThreadlineError when it is none."""
     found = workspace_from_environment(workspace)
     assert found.configuration
+    if found.services.dvc_remote:
+        dvc_data.use_remote(found.root, found.services.dvc_remote)
     return found

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -22,13 +24,14 @@ INDEX = "place"
 """The column that tells a table's rows apart: their place in it."""
 
 _REMOTE = re.compile(
-    r"<script[^>]*src=\"https?://[^>]*>\s*</script>|<link[^>]*href=\"https?://[^>]*>"
+    r"<script\b.*?</script>|<link[^>]*href=\"https?://[^>]*>"
     r"|<img[^>]*src=\"https?://[^>]*>|url\(['\"]?https?://[^)]*\)",
     re.DOTALL,
 )
 _STYLE = (
     "<style>body{font:15px/1.45 system-ui,sans-serif;margin:2rem;max-width:80rem}table{border-collapse:collapse}"
     "td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}"
+    ".fa-check-circle::before{content:'\u2713';color:#1f5f3b}.fa-times::before{content:'\u2717';color:#9c2b1f}"
     "footer,.modal,.ge-navigation-sidebar-container,"
     ".ge-index-page-site-name-title+div button{display:none}</style></head>"
 )
@@ -64,6 +67,7 @@ def run_checks(frames: Frames, checks: Sequence[Check], name: str, docs: Path) -
     with _every_page_written(docs):
         context.build_data_docs()
     _keep_local(docs)
+    _write_index(docs, name, failures)
     return failures
 
 
@@ -144,8 +148,24 @@ def _site(docs: Path) -> dict[str, Any]:
     }
 
 
+def _write_index(docs: Path, name: str, failures: Sequence[Failure]) -> None:
+    """A first page that lists the others: the one that Great Expectations makes needs scripts from elsewhere."""
+    lines = []
+    for page in sorted(docs.glob("validations/**/*.html")):
+        table = page.stem.removeprefix("batch-")
+        of_table = [failure.check.warning for failure in failures if failure.check.frame == table]
+        found = f"{of_table.count(False):,} problems, {of_table.count(True):,} warnings"
+        lines.append(f'<li><a href="{quote(page.relative_to(docs).as_posix())}">{escape(table)}</a>: {found}</li>')
+    title = escape(f"Data Docs: {name}")
+    head = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>{_STYLE}"
+    body = (
+        f"<body><h1>{title}</h1><p>The facts of the batch, table by table.</p><ul>{''.join(lines)}</ul></body></html>"
+    )
+    (docs / "index.html").write_text(head + body, encoding="utf-8")
+
+
 def _keep_local(docs: Path) -> None:
-    """Take everything out of the pages that a browser would fetch from elsewhere."""
+    """Take everything out of the pages that a browser would fetch from elsewhere, and the scripts that need it."""
     for page in docs.rglob("*.html"):
         text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
         page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")

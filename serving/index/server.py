@@ -16,6 +16,7 @@ from contracts.errors import ThreadlineError
 from contracts.index import ArticleFilter, Collection, Hit, IndexUnavailable, Points, Reconciled, point_id
 from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditions, keyword_fields
 from serving.index.difference import Difference, Digests, check_collection, check_points, chunks, difference
+from serving.index.layout import Layout, Quantisation
 
 _VECTOR_DIGEST = "_vector_digest"
 _PAYLOAD_DIGEST = "_payload_digest"
@@ -26,13 +27,15 @@ _READ = 1_000
 _SCROLL = 5_000
 _QUERIES = 64
 _CATEGORIES = 10_000
+_EXACTLY = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 
 class ServerIndex:
-    """Collections of the server that `client` talks to. A reference is the collection's name."""
+    """Collections of the server that `client` talks to; new ones get `layout`. A reference is the collection's name."""
 
-    def __init__(self, client: QdrantClient) -> None:
+    def __init__(self, client: QdrantClient, layout: Layout | None = None) -> None:
         self._client = client
+        self._layout = layout or Layout()
 
     def reconcile(self, name: str, points: Points) -> Reconciled:
         """Bring the collection `name` to exactly `points`, in place; each point changes at once.
@@ -68,8 +71,7 @@ class ServerIndex:
 
     def _create_or_check(self, name: str, dimension: int) -> None:
         if not self._client.collection_exists(name):
-            params = models.VectorParams(size=max(1, dimension), distance=models.Distance.COSINE)
-            self._client.create_collection(name, vectors_config=params)
+            self._client.create_collection(name, **_laid_out(self._layout, dimension))
             return
         held = self._client.get_collection(name).config.params.vectors
         if not isinstance(held, models.VectorParams) or held.size != max(1, dimension):
@@ -123,7 +125,7 @@ class ServerCollection:
         narrowed = _filter(where)
         for rows in chunks(len(vectors), _QUERIES):
             queries = [
-                models.QueryRequest(query=vector, limit=k, filter=narrowed, with_payload=True)
+                models.QueryRequest(query=vector, limit=k, filter=narrowed, params=_EXACTLY, with_payload=True)
                 for vector in vectors[rows].tolist()
             ]
             with _answering():
@@ -164,6 +166,30 @@ class ServerCollection:
                     self._name, ids, with_payload=not with_vector, with_vectors=with_vector
                 )
         return {points[str(record.id)]: record for record in records}
+
+
+def _laid_out(layout: Layout, dimension: int) -> dict[str, Any]:
+    """The arguments of `create_collection` for vectors of length `dimension`, compared by cosine."""
+    size = max(1, dimension)
+    params = models.VectorParams(size=size, distance=models.Distance.COSINE, on_disk=layout.on_disk or None)
+    return {
+        "vectors_config": params,
+        "shard_number": layout.shards,
+        "replication_factor": layout.replicas,
+        "write_consistency_factor": layout.write_consistency,
+        "quantization_config": _quantised(layout.quantisation),
+    }
+
+
+def _quantised(how: Quantisation) -> models.ScalarQuantization | models.BinaryQuantization | None:
+    match how:
+        case "none":
+            return None
+        case "int8":
+            scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+            return models.ScalarQuantization(scalar=scalar)
+        case "binary":
+            return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
 
 
 def _point(points: Points, digests: Sequence[str], row: int) -> models.PointStruct:

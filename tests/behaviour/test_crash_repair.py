@@ -88,7 +88,7 @@ def test_runs_without_a_process_are_failed_and_living_ones_are_not(tmp_path: Pat
             assert found is not None
             return found.status
 
-        with held_by_run(home, runs["working"].run_id):
+        with held_by_run(home, runs["working"].run_id, "masks"):
             with alone(home.lock(lock_of("daemon")), "the daemon"):
                 assert fail_dead_runs(instance, home, "command") == 1
             assert status("command") == dg.DagsterRunStatus.FAILURE

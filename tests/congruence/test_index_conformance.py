@@ -22,7 +22,10 @@ from serving.index import open_index
 from serving.index.edge import EdgeIndex
 from serving.index.server import ServerIndex
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
 
 DIMENSION = 24
 CATEGORIES = ("dress", "shirt", "top")

@@ -12,6 +12,8 @@ from contracts.query_log import (
     decode_vector,
     drop_before,
     encode_vector,
+    end_of_day,
+    last_whole_day,
     read_queries,
     score_quantiles,
 )
@@ -62,6 +64,17 @@ def test_old_days_go(tmp_path: Path) -> None:
         append_query(tmp_path, query(DAY_S * day + 1))
     drop_before(tmp_path, 2 * DAY_S)
     assert [one.at_s // DAY_S for one in read_queries(tmp_path)] == [2, 3]
+
+
+def test_the_last_day_that_is_over(tmp_path: Path) -> None:
+    assert last_whole_day(tmp_path / "nowhere", 5) is None
+    for day in (1, 3):
+        append_query(tmp_path, query(DAY_S * day + 1))
+    assert last_whole_day(tmp_path, DAY_S * 2 - 1) is None, "the first day is not over"
+    assert last_whole_day(tmp_path, DAY_S * 2) == "1970-01-02"
+    assert last_whole_day(tmp_path, DAY_S * 3 + 2) == "1970-01-02"
+    assert last_whole_day(tmp_path, DAY_S * 9) == "1970-01-04"
+    assert end_of_day("1970-01-04") == DAY_S * 4
 
 
 def test_a_vector_comes_back_to_three_digits() -> None:

@@ -19,6 +19,7 @@ from orchestration.alerts import Alert, present_alerts, tell
 from orchestration.asset import CATALOGUE_BATCH
 from orchestration.attempts import attempt
 from orchestration.definitions import build_definitions
+from orchestration.expectations.verdict import RowProblem, Verdict, write_verdict
 from orchestration.resources import Workspace
 
 HOUR_S = 3600.0
@@ -51,6 +52,20 @@ class Shop:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield Shop(tmp_path, instance)
+
+
+def test_deliveries_that_wait_for_the_steward(shop: Shop) -> None:
+    places = shop.workspace.places
+    for name in ("lies", "rejected"):
+        places.delivered("catalogue", name).mkdir(parents=True)
+    row = RowProblem("articles.parquet", 0, "a1", "", "the category is empty")
+    report = places.report("catalogue", "rejected")
+    report.mkdir(parents=True)
+    write_verdict(report, Verdict("catalogue", "rejected", "rejected", (row,), {}))
+    (text,) = shop.told(after_s=0.9 * HOUR_S)
+    assert "catalogue/rejected was rejected, 1 rows fail" in text
+    late, _ = sorted(shop.told(after_s=1.1 * HOUR_S))
+    assert "catalogue/lies has no verdict after more than 60 minutes" in late
 
 
 def test_articles_that_cannot_be_found_in_time(shop: Shop) -> None:

@@ -48,7 +48,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, shop: Shop, empty_regist
     shutil.copy(empty_registry, database)
     for seed, segments in ((1, True), (2, False)):
         made = shop.package(seed, segments=segments)
-        logged = log_training(uri, str(workspace.home.artifacts), "t", "fashion2shop", made, {}, [], [], {})
+        logged = log_training(uri, workspace.home.artifacts, "t", "fashion2shop", made, {}, [], [], {})
         register_serving(uri, "fashion2shop", logged.version)
     workspace.registry.publish("1", "collection")
     return workspace

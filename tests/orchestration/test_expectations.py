@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -123,9 +125,12 @@ def test_the_report_fetches_nothing_from_elsewhere(
     judge(articles)
     pages = list((tmp_path / "report" / DATA_DOCS).rglob("*.html"))
     assert len(pages) >= 3
+    index = (tmp_path / "report" / DATA_DOCS / "index.html").read_text(encoding="utf-8")
+    links = [unquote(link) for link in re.findall(r'href="(validations/[^"]+)"', index)]
+    assert links and all((tmp_path / "report" / DATA_DOCS / link).is_file() for link in links), "they can be reached"
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        assert 'src="http' not in text
+        assert 'src="http' not in text and "<script" not in text
         assert "url('http" not in text
         assert '<link rel="stylesheet" href="http' not in text
 

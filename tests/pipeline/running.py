@@ -34,7 +34,7 @@ class Demo:
 
 
 def environment(root: Path) -> Mapping[str, str]:
-    """The tests' own tools first; nothing of the caller's workspace, servers or threads; DVC's state beside the copy."""
+    """The tests' own tools first, no workspace, servers or threads of the caller, and DVC's state beside the copy."""
     own = ("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_", "OMP_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site")}

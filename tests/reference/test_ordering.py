@@ -88,6 +88,11 @@ def test_k_reciprocal_is_what_the_paper_says(seed: int) -> None:
     assert sorted(order) == list(range(39))
 
 
+def test_candidates_that_are_all_the_same_keep_their_order() -> None:
+    vectors = np.repeat(unit(1, 8, 5), 60, axis=0)
+    assert k_reciprocal(vectors[0], vectors) == list(range(60))
+
+
 def test_few_candidates() -> None:
     vectors = unit(3, 6, 9)
     assert k_reciprocal(vectors[0], vectors[1:2]) == [0]

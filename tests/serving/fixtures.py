@@ -37,7 +37,7 @@ def shop(tmp_path: Path, empty_registry: Path) -> Shop:
 def open_shop(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Shop:
     """A shop with one release, which tests only read."""
     shop = Shop(tmp_path_factory.mktemp("shop"), empty_registry)
-    shop.release(shop.package(1, reranks=True, metrics={"k_reciprocal_gain": 0.01}))
+    shop.release(shop.package(1, reranks=True), k_reciprocal_gain=0.01)
     return shop
 
 

@@ -19,9 +19,17 @@ from PIL import Image
 from contracts.files import digest_of
 from contracts.images import Picture, encode_jpeg, read
 from contracts.index import Points
-from contracts.model_package import Graph, ModelPackage, Provenance, Sizes, digests_of_graphs, write_package
+from contracts.model_package import (
+    Graph,
+    ModelPackage,
+    Provenance,
+    Sizes,
+    digests_of_graphs,
+    read_package,
+    write_package,
+)
 from contracts.registry import Release
-from orchestration.tracking import log_training, register_serving
+from orchestration.tracking import log_training, record_gain, register_serving
 from serving.index import open_index
 from serving.inference import PackageSession
 from serving.registry import MlflowRegistry
@@ -72,9 +80,7 @@ class Shop:
         canvas[40 : 40 + picture.shape[0], 20 : 20 + picture.shape[1]] = picture
         return encode_jpeg(canvas, quality=97)
 
-    def package(
-        self, seed: int = 1, *, segments: bool = True, reranks: bool = False, metrics: dict[str, float] | None = None
-    ) -> Path:
+    def package(self, seed: int = 1, *, segments: bool = True, reranks: bool = False) -> Path:
         """The folder of a package; another `seed` gives other vectors."""
         root = self.root / f"package-{seed}-{segments}-{reranks}"
         if root.exists():
@@ -99,7 +105,7 @@ class Shop:
             sizes=Sizes(segmenter=size if segments else None, photo=size, article=size),
             dimension=dimension,
             files=digests_of_graphs(root, tuple(graphs)),
-            metrics={"recall@1": 0.5, **(metrics or {})},
+            metrics={"recall@1": 0.5},
             provenance=Provenance(data_version="data-1", code_version="code-1"),
         )
         write_package(root, package)
@@ -124,9 +130,13 @@ class Shop:
         logged = log_training(uri, str(artifacts), "training", "fashion2shop", root, {}, [], [], {})
         return register_serving(uri, "fashion2shop", logged.version)
 
-    def release(self, root: Path, article_ids: tuple[str, ...] | None = None) -> Release:
-        """Register, index and publish the package `root`."""
+    def release(
+        self, root: Path, article_ids: tuple[str, ...] | None = None, k_reciprocal_gain: float = 0.0
+    ) -> Release:
+        """Register, measure, index and publish the package `root`."""
         version = self.register(root)
+        if k_reciprocal_gain:
+            record_gain(self.settings.tracking_uri, "fashion2shop", read_package(root).digest, k_reciprocal_gain)
         made = open_index(self.settings.home, None).reconcile(f"c{version}", self.points(root, article_ids))
         self.registry.publish(version, made.reference)
         champion = self.registry.champion()

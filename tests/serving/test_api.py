@@ -146,6 +146,7 @@ def test_release(client: TestClient) -> None:
     assert answer["version"] == "1" and answer["articles"] == 12 and answer["method"] == "fashion2shop"
     assert answer["data_version"] == "data-1" and answer["code_version"] == "code-1"
     assert answer["segments"] is True and answer["rerankings"] == ["neural", "k-reciprocal"]
+    assert answer["k_reciprocal_gain"] == 0.01
     assert answer["categories"] == {"dress": 4, "shirt": 4, "skirt": 4}
 
 

@@ -20,6 +20,7 @@ from contracts.errors import ThreadlineError
 from contracts.images import Picture, fit, fitted_box
 from contracts.masks import segmented
 from contracts.model_package import Graph, ModelPackage, Sizes, digests_of_graphs, graph_path, write_package
+from contracts.quiet import OFF
 from serving import runtimes
 from serving.inference import PackageSession, mask_of, pool, unit
 from serving.precision import agreement, reference_pictures
@@ -129,10 +130,8 @@ def usable(runtime: str) -> bool:
     return True
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
+@pytest.fixture(scope="module", params=[runtime for runtime in RUNTIMES if usable(runtime)])
 def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PackageSession:
-    if not usable(request.param):
-        pytest.skip(f"{request.param} cannot be used here")
     root = package(tmp_path_factory.mktemp("packages") / "full", FULL)
     return PackageSession(root, threads=1, runtime=request.param)
 
@@ -261,6 +260,16 @@ def test_bfloat16_is_chosen_only_where_it_agrees_with_float32(tmp_path: Path) ->
     np.testing.assert_allclose(fragile.encode_photos(pictures), expected, atol=0.05)
 
 
+def test_a_pinned_runtime_that_disagrees_is_used_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not usable("openvino-bfloat16"):
+        pytest.skip("this processor has no bfloat16")
+    root = package(tmp_path / "fragile", PLAIN, fragile=True)
+    assert PackageSession(root, runtime="openvino-bfloat16").precision == "openvino-bfloat16"
+    assert "differs too much from float32" in caplog.text
+
+
 def test_without_openvino_it_falls_back_to_onnx_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = package(tmp_path / "plain", PLAIN)
     monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda _: None)
@@ -315,7 +324,8 @@ def forbid(event, arguments):
         print("network:", event, arguments, flush=True)
 sys.addaudithook(forbid)
 from serving.inference import PackageSession
-assert PackageSession(Path(sys.argv[1])).precision
+for runtime in (None, "onnxruntime-float32"):
+    assert PackageSession(Path(sys.argv[1]), runtime=runtime).precision
 print(*[name for name in ("torch", "onnx", "openvino_telemetry") if sys.modules.get(name)])
 """
 
@@ -323,7 +333,7 @@ print(*[name for name in ("torch", "onnx", "openvino_telemetry") if sys.modules.
 def test_nothing_is_reported_over_the_network(tmp_path: Path) -> None:
     root, home = package(tmp_path / "plain", PLAIN), tmp_path / "home"
     home.mkdir()
-    environment = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(home)}
+    environment = {key: value for key, value in os.environ.items() if key not in {"CI", *OFF}} | {"HOME": str(home)}
     command = [sys.executable, "-c", _QUIET, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120, check=True)
     assert done.stdout.strip() == ""

@@ -7,6 +7,7 @@ import pytest
 from contracts.errors import ThreadlineError
 from contracts.model_package import read_package
 from contracts.registry import SERVING_MODEL
+from orchestration.tracking import record_gain
 from serving.registry import MlflowRegistry, sqlite_file
 from tests.serving.shop import Shop
 
@@ -52,6 +53,21 @@ def test_the_tag_is_there_before_the_alias_moves(shop: Shop, monkeypatch: pytest
         registry.publish(second, "c2")
     found = shop.registry.champion()
     assert found is not None and (found.version, found.collection) == (first, "c1")
+
+
+def test_what_is_measured_later_reaches_versions_that_were_made_before_and_after(shop: Shop) -> None:
+    old, new = shop.package(1), shop.package(2)
+    digest = read_package(old).digest
+    shop.registry.publish(shop.register(old), "c1")
+    record_gain(shop.settings.tracking_uri, "fashion2shop", digest, 0.02)
+    champion = shop.registry.champion()
+    assert champion is not None and champion.k_reciprocal_gain == 0.02
+    record_gain(shop.settings.tracking_uri, "fashion2shop", digest, 0.0)
+    again = shop.registry.champion()
+    assert again is not None and again.k_reciprocal_gain == 0.0 and again != champion
+    shop.registry.publish(shop.register(new), "c2")
+    other = shop.registry.champion()
+    assert other is not None and other.k_reciprocal_gain == 0.0
 
 
 def test_versions_are_newest_first(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from serving.inference import PackageSession
-from serving.runtimes import RUNTIMES
+from serving.runtimes import EXACT
 from serving.settings import Settings
 from tests.serving.shop import Shop
 
@@ -35,7 +35,7 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: 
         Settings()
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES[1:])
+@pytest.mark.parametrize("runtime", EXACT)
 def test_a_runtime_can_be_pinned(open_shop: Shop, runtime: str) -> None:
     settings = Settings(runtime=runtime)
     session = PackageSession(open_shop.package(1, reranks=True), threads=1, runtime=settings.runtime)

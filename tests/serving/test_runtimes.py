@@ -1,0 +1,145 @@
+"""Which runtime is chosen where a GPU is reported: with runtimes that only say they have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from contracts.errors import ThreadlineError
+from serving import runtimes
+from serving.inference import PackageSession
+from serving.runtimes import RUNTIMES, engine
+from tests.serving.test_inference import PLAIN, album, package
+
+REAL = onnxruntime.InferenceSession
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+
+class Session:
+    """Computes on the CPU, says that it does so on the first provider asked for, and adds `off` to what comes out."""
+
+    def __init__(self, path: Path, options: Any, providers: list[tuple[str, dict[str, str]]], off: float) -> None:
+        self._session = REAL(path, options, providers=[CPU])
+        self._providers = [name for name, _ in providers]
+        self._off = off if self._providers[0] != CPU else 0.0
+
+    def get_inputs(self) -> Any:
+        return self._session.get_inputs()
+
+    def get_providers(self) -> list[str]:
+        return self._providers
+
+    def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+        out = self._session.run(names, feed)[0]
+        return [out + self._off * np.arange(out.shape[1])]
+
+
+@pytest.fixture
+def nvidia(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[Any]]]:
+    """Lets ONNX Runtime report these providers; returns the providers of every session that is made."""
+
+    def report(*available: str, off: float = 0.0, fails: bool = False, falls_back: bool = False) -> list[list[Any]]:
+        made: list[list[Any]] = []
+
+        def session(path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+            made.append(providers)
+            if fails and providers[0][0] != CPU:
+                raise OSError("libcudnn.so.9: cannot open shared object file")
+            return Session(path, options, providers[-1:] if falls_back else providers, off)
+
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*available, CPU])
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+        return made
+
+    return report
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return package(tmp_path / "plain", PLAIN)
+
+
+def test_a_gpu_that_agrees_is_chosen_before_the_processor(root: Path, nvidia: Callable[..., list[list[Any]]]) -> None:
+    made = nvidia(TENSORRT, CUDA)
+    session = PackageSession(root)
+    assert session.precision == "cuda-tensorfloat32"
+    assert all(name != TENSORRT for providers in made for name, _ in providers), "TensorRT has to be asked for"
+    assert made[0][0][1]["use_tf32"] == "1"
+    expected = PackageSession(root, runtime="onnxruntime-float32").encode_photos(album()[:3])
+    np.testing.assert_allclose(session.encode_photos(album()[:3]), expected, atol=1e-5)
+
+
+def test_a_gpu_that_computes_something_else_is_not_chosen(root: Path, nvidia: Callable[..., list[list[Any]]]) -> None:
+    nvidia(CUDA, off=0.5)
+    assert not PackageSession(root).precision.startswith("cuda")
+
+
+@pytest.mark.parametrize("broken", [{"fails": True}, {"falls_back": True}])
+def test_a_gpu_without_its_libraries_is_passed_over_and_refused_when_pinned(
+    root: Path, nvidia: Callable[..., list[list[Any]]], broken: dict[str, bool]
+) -> None:
+    nvidia(CUDA, **broken)
+    assert not PackageSession(root).precision.startswith("cuda")
+    with pytest.raises(ThreadlineError, match="cannot use its CUDAExecutionProvider"):
+        PackageSession(root, runtime="cuda-tensorfloat32")
+
+
+def test_tensorrt_is_used_when_pinned(root: Path, nvidia: Callable[..., list[list[Any]]]) -> None:
+    made = nvidia(TENSORRT, CUDA)
+    assert PackageSession(root, runtime="tensorrt-float16").precision == "tensorrt-float16"
+    assert made[0][0] == (TENSORRT, {"trt_fp16_enable": "1"})
+
+
+def test_a_gpu_that_is_not_reported_cannot_be_pinned(root: Path, nvidia: Callable[..., list[list[Any]]]) -> None:
+    nvidia()
+    for runtime in ("tensorrt-float16", "cuda-tensorfloat32"):
+        with pytest.raises(ThreadlineError, match="this ONNX Runtime has no"):
+            PackageSession(root, runtime=runtime)
+
+
+class Core:
+    """OpenVINO with the devices given; what it compiles for runs on the processor."""
+
+    def __init__(self, devices: list[str], compiled: list[tuple[str, str]]) -> None:
+        self.available_devices = devices
+        self._compiled = compiled
+        self._core = runtimes._openvino().Core()
+
+    def get_property(self, device: str, name: str) -> Any:
+        return self._core.get_property(device, name)
+
+    def read_model(self, path: Path) -> Any:
+        return self._core.read_model(path)
+
+    def compile_model(self, model: Any, device: str, hints: dict[str, Any]) -> Any:
+        self._compiled.append((device, hints["INFERENCE_PRECISION_HINT"]))
+        return self._core.compile_model(model, "CPU", {**hints, "INFERENCE_PRECISION_HINT": "f32"})
+
+
+@pytest.mark.parametrize("devices", [["CPU", "GPU"], ["CPU", "GPU.0", "GPU.1"]])
+def test_an_intel_gpu_is_chosen_and_compared_with_the_processor(
+    root: Path, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[tuple[str, str]] = []
+    core = Core(devices, compiled)
+    monkeypatch.setattr(runtimes, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    assert PackageSession(root).precision == "openvino-gpu-float16"
+    assert compiled == [("GPU", "f16")] * 2 + [("CPU", "f32")] * 2
+
+
+def test_without_an_intel_gpu_it_cannot_be_pinned() -> None:
+    if any(one.startswith("GPU") for one in runtimes._openvino().Core().available_devices):
+        pytest.skip("this machine has one")
+    with pytest.raises(ThreadlineError, match="finds no GPU"):
+        engine("openvino-gpu-float16")
+
+
+def test_the_names_say_runtime_and_format() -> None:
+    assert RUNTIMES[-1] == "onnxruntime-float32", "what works everywhere comes last"
+    assert all(name.rpartition("-")[2] in {"float16", "bfloat16", "tensorfloat32", "float32"} for name in RUNTIMES)
