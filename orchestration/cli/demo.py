@@ -45,7 +45,7 @@ def demo(
     console.print(
         f"\nLook at\n  {sheet}\n  {found.home.report / 'report.md'}\n"
         "Go on with\n  threadline serve      the search page at http://127.0.0.1:8000/\n"
-        "  threadline up         the search page, Dagster (port 3000) and MLflow (port 5000) together\n"
+        "  threadline up         that page, the steward's (port 8001), Dagster (3000) and MLflow (5000) together\n"
         "  threadline status     what serves, and what is out of date"
     )
     weak = [e.method for e in evaluations if e.method in MATCHING and e.scores["test"].acc[1] < FLOOR]

@@ -49,16 +49,17 @@ def up(
     service_port: Annotated[int, typer.Option(help="The search page.")] = 8000,
     dagster_port: Annotated[int, typer.Option(help="Dagster's pages.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="MLflow's pages.")] = 5000,
+    steward_port: Annotated[int, typer.Option(help="The steward's page, on this machine only.")] = 8001,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Run Dagster's pages and daemon, MLflow and the search service together, until Ctrl-C."""
+    """Run Dagster's pages and daemon, MLflow, the search service and the steward's page together, until Ctrl-C."""
     from orchestration.instance import open_instance
     from orchestration.locks import alone
     from orchestration.runs import fail_dead_runs, lock_of
 
     found = open_workspace(workspace)
     with alone(found.home.lock(lock_of("daemon")), "`threadline up`"):
-        for port in (service_port, dagster_port, mlflow_port):
+        for port in (service_port, dagster_port, mlflow_port, steward_port):
             _check_free(host, port)
         with open_instance(found.home) as instance:
             lost = fail_dead_runs(instance, found.home, "daemon")
@@ -68,7 +69,7 @@ def up(
             **service_environment(found, host, service_port),
             MLFLOW_VARIABLE: _mlflow_pages(found, host, mlflow_port),
         }
-        services = _services(found, host, service_port, dagster_port, mlflow_port)
+        services = _services(found, host, service_port, dagster_port, mlflow_port, steward_port)
         _supervise(services, environment, found.home.root / "logs")
 
 
@@ -87,7 +88,7 @@ def service_environment(workspace: Workspace, host: str, port: int) -> dict[str,
     }
 
 
-def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflow: int) -> list[Service]:
+def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflow: int, steward: int) -> list[Service]:
     python, module, json = sys.executable, ("-m", "orchestration.definitions"), ("--log-format", "json")
     services = [
         Service(
@@ -97,6 +98,11 @@ def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflo
         ),
         Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *module, *json)),
         Service("the search page", (python, "-m", "serving"), f"http://{host}:{service}/"),
+        Service(
+            "the steward's page",
+            (python, "-m", "orchestration.cli.main", "batches", "page", "--port", str(steward)),
+            f"http://127.0.0.1:{steward}/",
+        ),
     ]
     if not _has_mlflow_server(workspace):
         command = (python, "-m", "mlflow", "ui", "--host", host, "--port", str(mlflow), "--workers", "1")

@@ -154,7 +154,7 @@ def get(url: str, within_s: float = 90) -> bytes:
 
 
 def test_up_runs_everything_and_stops_cleanly(demo: Demo) -> None:
-    ports = {"--service-port": "18000", "--dagster-port": "13000", "--mlflow-port": "15000"}
+    ports = {"--service-port": "18000", "--dagster-port": "13000", "--mlflow-port": "15000", "--steward-port": "18001"}
     arguments = [part for pair in ports.items() for part in pair]
     process = subprocess.Popen(
         ["threadline", "up", *arguments],
@@ -168,6 +168,7 @@ def test_up_runs_everything_and_stops_cleanly(demo: Demo) -> None:
         assert b"threadline" in get("http://127.0.0.1:18000/").lower()
         release = json.loads(get("http://127.0.0.1:18000/v1/release"))
         assert release["version"] == json.loads(demo.run("threadline", "status", "--json").out)["release"]["version"]
+        assert b"batches" in get("http://127.0.0.1:18001/").lower()
         assert b"dagster" in get("http://127.0.0.1:13000/").lower()
         assert b"mlflow" in get("http://127.0.0.1:15000/").lower()
     finally:
