@@ -190,6 +190,9 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
 
 
 def out_of_date(may_try: MayTry = lambda key, partition, inputs: True) -> dg.AutomationCondition[dg.AssetKey]:
-    """The condition of every asset: out of date, it may be tried, and neither it nor what it needs is being made."""
+    """The condition of every asset: neither it nor what it needs is being made, it is out of date, and may be tried.
+
+    In this order: what is finished while Dagster looks was still being made, or is up to date, never neither.
+    """
     busy = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
-    return (OutOfDate(may_try) & ~busy).with_label("out of date")
+    return (~busy & OutOfDate(may_try)).with_label("out of date")
