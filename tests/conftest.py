@@ -17,15 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, a file goes to one of them, and all that needs the demo to one too.
-
-    What takes longest comes first, so that they end together.
-    """
-    for item in items:
-        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
+    """Begin with what takes longest, so that the processes which share the tests end together."""
     items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST_FIRST) if part in item.nodeid), 99))
 
 

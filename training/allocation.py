@@ -19,6 +19,7 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
+    library.malloc_trim(0)  # what an earlier training has left is of other sizes
     library.mallopt(_MMAP_MAX, 0)  # large blocks come from the heap as well,
     library.mallopt(_ARENA_MAX, 1)  # from one that all threads share, for only that one can grow without limit,
     library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # and the heap does not shrink

@@ -1,10 +1,14 @@
-"""The main job on the bundled sample: trained, released, searchable; and what a change sets in motion after it."""
+"""The main job on the bundled sample, what a change sets in motion after it, and every command of the README.
+
+One file, since one demo serves all of it and a file is run by one process.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +24,8 @@ from tests.pipeline.running import Demo, environment
 pytestmark = pytest.mark.slow
 
 TRAINED = set(MATCHING)
+RUN_ELSEWHERE = {"make demo", "make test"}  # the first made the workspace, the second is running
+STAYS_UP = {"threadline serve", "threadline up"}
 
 
 def ran(output: str) -> set[str]:
@@ -179,3 +185,46 @@ def test_up_runs_everything_and_stops_cleanly(demo: Demo) -> None:
     assert not re.search(r"did not stop", output)
     left = [line for line in os.popen("ps -eo args").read().splitlines() if str(demo.root) in line]
     assert left == []
+
+
+def commands(readme: Path) -> list[str]:
+    """The lines of the README's shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_the_readme_opens_with_a_picture_that_is_there(checkout: Path) -> None:
+    (picture,) = re.findall(r"!\[.+?\]\((.+?)\)", (checkout / "README.md").read_text(encoding="utf-8"))
+    assert (checkout / picture).stat().st_size > 10_000
+
+
+def test_every_command_works(demo: Demo, checkout: Path) -> None:
+    catalogue = demo.root / "catalogue"
+    catalogue.mkdir()
+    pictures = sorted((demo.root / "data" / "catalogue").glob("*/images/*"))[:4]
+    for picture in pictures:
+        shutil.copy(picture, catalogue)
+    lines = "".join(f"{picture.name},top\n" for picture in pictures)
+    (catalogue / "articles.csv").write_text(f"image,category\n{lines}")
+    place = demo.root
+    tried = commands(checkout / "README.md")
+    assert set(tried) >= RUN_ELSEWHERE | STAYS_UP
+    for command in tried:
+        if command in RUN_ELSEWHERE or command.startswith("source "):
+            continue
+        if command.startswith("cd "):
+            place = place / command.removeprefix("cd ")
+        elif command in STAYS_UP:
+            stays_up(command, place, demo.root)
+        else:
+            done = demo.run(*command.split(), within=place)
+            assert done.code == 0, f"{command}\n{done.out}{done.err}"
+
+
+def stays_up(command: str, place: Path, root: Path) -> None:
+    """The command is still running after some seconds, and ends without an error when asked to."""
+    process = subprocess.Popen(command.split(), cwd=place, env=environment(root), stdout=subprocess.DEVNULL)
+    time.sleep(8)
+    assert process.poll() is None, f"{command} ended with {process.returncode}"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (0, -signal.SIGINT), command
