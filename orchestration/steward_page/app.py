@@ -32,7 +32,10 @@ from orchestration.steward_page.pictures import thumbnail
 from orchestration.steward_page.protection import OnlyFromHere, check_token, new_token
 
 _HERE = Path(__file__).parent
-_ICON = _HERE.parent.parent / "serving" / "page" / "icon.svg"
+_SEARCH_PAGE = _HERE.parent.parent / "serving" / "page"
+_FILES = (_HERE / "steward.css", _SEARCH_PAGE / "colours.css", _SEARCH_PAGE / "icon.svg")
+"""What the pages look like: their own style sheet, and the colours and the icon of the search page."""
+
 _REPORT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -61,8 +64,7 @@ class StewardPage:
         self.app = Starlette(
             routes=[
                 Route("/", self.batches),
-                Route("/steward.css", self.style),
-                Route("/icon.svg", self.icon),
+                *(Route(f"/{path.name}", partial(_file, path)) for path in _FILES),
                 Route(batch, self.batch),
                 Route(f"{batch}/picture", self.picture),
                 Route(f"{batch}/to-correct.csv", self.corrections),
@@ -133,14 +135,6 @@ class StewardPage:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"the report on {kind}/{name} has no {path}")
         return FileResponse(file, media_type=_REPORT_TYPES[file.suffix])
 
-    def style(self, request: Request) -> Response:
-        """The style sheet."""
-        return FileResponse(_HERE / "steward.css", media_type="text/css")
-
-    def icon(self, request: Request) -> Response:
-        """The icon of the search page."""
-        return FileResponse(_ICON, media_type="image/svg+xml")
-
     # what goes wrong
 
     def refused(self, request: Request, error: Exception) -> Response:
@@ -172,6 +166,10 @@ class StewardPage:
             return RedirectResponse(f"/batches/{kind}/{name}", HTTPStatus.SEE_OTHER)
 
         return submitted
+
+
+def _file(path: Path, request: Request) -> Response:
+    return FileResponse(path)
 
 
 def _named(request: Request) -> tuple[Kind, str]:

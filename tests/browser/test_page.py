@@ -8,17 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from serving.keys import add_key
 from tests.serving.fixtures import empty_registry, open_shop, serving, until
 from tests.serving.shop import Shop
-
-CHROMIUM = Path("/usr/bin/chromium")
-playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-expect = playwright_api.expect
-if not CHROMIUM.exists():
-    pytest.skip(f"{CHROMIUM} is not installed", allow_module_level=True)
 
 __all__ = ["empty_registry", "open_shop"]
 pytestmark = pytest.mark.slow
@@ -28,14 +23,6 @@ pytestmark = pytest.mark.slow
 def address(open_shop: Shop) -> Iterator[str]:
     with serving(open_shop.settings) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (360, "light")], ids=lambda one: f"{one[0]}-{one[1]}")
@@ -87,7 +74,7 @@ def does_not_scroll_sideways(page) -> bool:
 
 def accessible(page) -> list[str]:
     """What axe-core finds to be serious or worse."""
-    found = axe.Axe().run(page).response["violations"]
+    found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in serious]
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from playwright.sync_api import expect
 
 from contracts.batches import read_catalogue_batch, write_catalogue_batch
 from contracts.files import sha256_of_file
@@ -21,13 +23,6 @@ from orchestration.places import Places
 from orchestration.sources.sample import SampleSize, deliver_sample
 from orchestration.steward_page.app import StewardPage
 from orchestration.steward_page.server import listen
-
-CHROMIUM = Path("/usr/bin/chromium")
-playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-expect = playwright_api.expect
-if not CHROMIUM.exists():
-    pytest.skip(f"{CHROMIUM} is not installed", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
@@ -91,14 +86,6 @@ def address(places: Places) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(browser, address: str):
     """Opens a page of the given width and colours; afterwards: it complained of nothing and asked no other host."""
@@ -134,7 +121,7 @@ def keep(page, name: str) -> None:
 
 def sound(page) -> bool:
     """Whether axe-core finds nothing serious, and nothing has to be scrolled sideways."""
-    found = axe.Axe().run(page).response["violations"]
+    found = Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert serious == [], [(one["id"], one["nodes"][0]["html"]) for one in serious]
     return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

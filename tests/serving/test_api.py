@@ -176,7 +176,7 @@ def test_the_page_and_its_headers(client: TestClient) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "//" not in answer.text.replace("<!doctype", "").replace("http://www.w3.org", "")
-    for name in ("page.css", "page.js", "icon.svg"):
+    for name in ("page.css", "colours.css", "page.js", "icon.svg"):
         assert client.get(f"/page/{name}").status_code == 200
 
 
