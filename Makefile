@@ -6,8 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := serving client training orchestration postgres s3 celery kubernetes dev
-SHIPPED := serving training orchestration postgres s3 celery kubernetes
+EXTRAS := serving client tracing training orchestration postgres s3 celery kubernetes dev
+SHIPPED := serving tracing training orchestration postgres s3 celery kubernetes
 TOOLS := $(VENV)/tools
 
 export DO_NOT_TRACK = 1
@@ -18,7 +18,7 @@ help:
 	@echo "make demo      train on the bundled sample, release, and search three photos"
 	@echo "make test      run the full test suite"
 	@echo "make check     lint, types and import rules"
-	@echo "make bench     measure intake, index, service, automation and evaluation (long); DATA=... adds real pictures"
+	@echo "make bench     measure every part, a million articles among them (hours); DATA=... adds real pictures"
 	@echo "make format    format the code"
 	@echo "make lock      resolve each extra again: locks/*.txt, every release with its hashes"
 	@echo "make audit     look the locked releases up for known vulnerabilities"
@@ -58,6 +58,9 @@ endif
 	$(BIN)/python -m tests.benchmarks.service
 	$(BIN)/python -m tests.benchmarks.reindexing
 	$(BIN)/python -m tests.benchmarks.automation
+	$(BIN)/python -m tests.benchmarks.million
+	$(BIN)/python -m tests.benchmarks.embedding
+	$(BIN)/python -m tests.benchmarks.training
 	$(BIN)/python tests/benchmarks/test_evaluation_memory.py 1280 8
 
 format: $(INSTALLED)

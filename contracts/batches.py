@@ -9,15 +9,15 @@ A batch is written whole or not at all. Paths in a table are relative to the bat
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
 from contracts.errors import ThreadlineError
-from contracts.files import read_table, write_table
+from contracts.files import Place, read_table, write_table
 
 Kind = Literal["catalogue", "street"]
 KINDS: tuple[Kind, ...] = ("catalogue", "street")
@@ -155,12 +155,12 @@ def check_batch_name(name: str) -> str:
     return name
 
 
-def write_catalogue_batch(root: Path, articles: Sequence[Article]) -> None:
+def write_catalogue_batch(root: Place, articles: Sequence[Article]) -> None:
     """Write `articles.parquet` into the directory `root`, which already holds the images."""
     write_table(root / ARTICLES, _to_table(articles, ARTICLE_SCHEMA))
 
 
-def write_street_batch(root: Path, photos: Sequence[Photo], pairs: Sequence[Pair]) -> None:
+def write_street_batch(root: Place, photos: Sequence[Photo], pairs: Sequence[Pair]) -> None:
     """Write `photos.parquet` and `pairs.parquet` into the directory `root`, which already holds the images."""
     write_table(root / PHOTOS, _to_table(photos, PHOTO_SCHEMA))
     write_table(root / PAIRS, _to_table(pairs, PAIR_SCHEMA))
@@ -168,17 +168,26 @@ def write_street_batch(root: Path, photos: Sequence[Photo], pairs: Sequence[Pair
 
 def read_catalogue_batch(root: Path) -> CatalogueBatch:
     """Read a catalogue batch. Raises ThreadlineError naming the file and column that is wrong."""
-    table = _read(root / ARTICLES, ARTICLE_SCHEMA)
-    return CatalogueBatch(root, tuple(_article(row) for row in table.to_pylist()))
+    return CatalogueBatch(root, read_articles(root))
 
 
 def read_street_batch(root: Path) -> StreetBatch:
     """Read a street batch; `pairs.parquet` may be missing. Raises ThreadlineError naming file and column."""
-    photos = tuple(_photo(row) for row in _read(root / PHOTOS, PHOTO_SCHEMA).to_pylist())
+    return StreetBatch(root, *read_photos_and_pairs(root))
+
+
+def read_articles(root: Place) -> tuple[Article, ...]:
+    """The rows of `articles.parquet` below `root`. Raises ThreadlineError naming the file and column that is wrong."""
+    return tuple(_article(row) for row in _rows(_read(root / ARTICLES, ARTICLE_SCHEMA)))
+
+
+def read_photos_and_pairs(root: Place) -> tuple[tuple[Photo, ...], tuple[Pair, ...]]:
+    """The rows of both tables below `root`; without `pairs.parquet` no pairs. Raises ThreadlineError as above."""
+    photos = tuple(_photo(row) for row in _rows(_read(root / PHOTOS, PHOTO_SCHEMA)))
     pairs: tuple[Pair, ...] = ()
     if (root / PAIRS).exists():
-        pairs = tuple(_pair(row) for row in _read(root / PAIRS, PAIR_SCHEMA).to_pylist())
-    return StreetBatch(root, photos, pairs)
+        pairs = tuple(_pair(row) for row in _rows(_read(root / PAIRS, PAIR_SCHEMA)))
+    return photos, pairs
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -196,7 +205,7 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def _read(path: Place, schema: pa.Schema) -> pa.Table:
     if not path.is_file():
         raise ThreadlineError(f"{path} is missing", f"a batch needs {path.name}; import it again")
     try:
@@ -220,22 +229,34 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
 Row = TypeVar("Row", Article, Photo, Pair)
 
 
+_AT_ONCE = 50_000
+"""Rows that are converted together: as Python's own values they take many times the memory of the table."""
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for start in range(0, table.num_rows, _AT_ONCE):
+        yield from table.slice(start, _AT_ONCE).to_pylist()
+
+
 def _to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist([_plain(row) for row in rows], schema=schema)
+    parts = [
+        pa.Table.from_pylist([_plain(row) for row in rows[start : start + _AT_ONCE]], schema=schema)
+        for start in range(0, len(rows), _AT_ONCE)
+    ]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _plain(row: Any) -> dict[str, Any]:
     """The fields of a row as what Arrow takes: tuples as lists, maps as pairs, boxes as dicts."""
     plain: dict[str, Any] = {}
-    for column in fields(row):
-        value = getattr(row, column.name)
+    for name, value in vars(row).items():
         if isinstance(value, tuple):
             value = list(value)
         elif isinstance(value, dict):
             value = sorted(value.items())
         elif isinstance(value, Box):
             value = vars(value)
-        plain[column.name] = value
+        plain[name] = value
     return plain
 
 

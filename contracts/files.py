@@ -8,21 +8,62 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 
+class Place(Protocol):
+    """Where a derived table lies: a `pathlib.Path`, or its like in an object store, where a file is put whole."""
+
+    def __truediv__(self, key: str, /) -> Place:
+        """The place of that name below."""
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+
+    def exists(self) -> bool:
+        """Whether there is something."""
+
+    def is_file(self) -> bool:
+        """Whether there is a file."""
+
+    def glob(self, pattern: str) -> Iterable[Place]:
+        """What lies below and matches."""
+
+    def read_bytes(self) -> bytes:
+        """The file's bytes."""
+
+    def read_text(self, encoding: str) -> str:
+        """The file's text."""
+
+    def write_bytes(self, data: bytes, /) -> int:
+        """Write the file; a reader may see half of it on a `Path` only."""
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Take the file away."""
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the place of `path` in one step.
+def replacing(path: Place) -> Iterator[Path]:
+    """Yield a temporary path, beside `path` or on this machine; on success it takes the place of `path` in one step.
 
     On any error the temporary file goes and `path` stays as it was.
     """
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            yield local
+            path.write_bytes(local.read_bytes())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -68,26 +109,26 @@ def remove_leftovers(path: Path) -> None:
                 leftover.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Place, text: str) -> None:
     """Write `text` to `path` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Place, value: Any) -> None:
     """Write `value` as indented JSON to `path` in one step."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Place, table: pa.Table) -> None:
     """Write an Arrow table as Parquet to `path` in one step."""
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path) -> pa.Table:
-    """The Arrow table of a Parquet file."""
-    return pq.ParquetFile(path).read()
+def read_table(path: Place, columns: list[str] | None = None) -> pa.Table:
+    """The Arrow table of a Parquet file, or only these `columns` of it."""
+    return pq.ParquetFile(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())).read(columns)
 
 
 def sha256_of_bytes(data: bytes) -> str:
@@ -103,4 +144,13 @@ def sha256_of_file(path: Path) -> str:
 
 def digest_of(value: Any) -> str:
     """A digest of a JSON-able value that does not depend on the order of its keys."""
-    return sha256_of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+    return sha256_of_bytes(_CANONICAL.encode(value).encode())
+
+
+def digest_of_rows(rows: Iterable[Any]) -> str:
+    """What `digest_of` gives for the list of `rows`, whose text is never held as a whole."""
+    digest = hashlib.sha256(b"[")
+    for number, row in enumerate(rows):
+        digest.update((("," if number else "") + _CANONICAL.encode(row)).encode())
+    digest.update(b"]")
+    return digest.hexdigest()

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
-from contracts.files import read_table, write_table
+from contracts.files import Place, read_table, write_table
 
 Member = tuple[str, str]
 """("article" | "photo", id)"""
@@ -82,14 +81,21 @@ def assign_splits(pairs: Iterable[tuple[str, str]], stored: Mapping[Member, str]
 _SCHEMA = pa.schema([("kind", pa.string()), ("id", pa.string()), ("side", pa.string())])
 
 
-def read_splits(path: Path) -> dict[Member, str]:
+def read_splits(path: Place) -> dict[Member, str]:
     """The stored sides; empty where none are stored yet."""
     if not path.exists():
         return {}
-    return {(row["kind"], row["id"]): row["side"] for row in read_table(path).to_pylist()}
+    table = read_table(path)
+    columns = (table[name].to_pylist() for name in _SCHEMA.names)
+    return {(kind, key): side for kind, key, side in zip(*columns, strict=True)}
 
 
-def write_splits(path: Path, sides: Mapping[Member, str]) -> None:
+def write_splits(path: Place, sides: Mapping[Member, str]) -> None:
     """Store the sides in one step."""
-    rows = [{"kind": kind, "id": key, "side": side} for (kind, key), side in sorted(sides.items())]
-    write_table(path, pa.Table.from_pylist(rows, schema=_SCHEMA))
+    members = sorted(sides)
+    columns = {
+        "kind": [kind for kind, _ in members],
+        "id": [key for _, key in members],
+        "side": [sides[member] for member in members],
+    }
+    write_table(path, pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()}))

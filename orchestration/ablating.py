@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from contracts.errors import ThreadlineError
-from contracts.files import digest_of, new_directory, sha256_of_file, write_json
+from contracts.files import digest_of, new_directory, sha256_of_bytes, write_json
 from contracts.model_package import Provenance
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace
@@ -64,7 +64,7 @@ def _figures(workspace: Workspace, model: Model, config: Any, report: Reporter) 
     dna = read_outcome(home, "fashion_dna").digest if model == "studio2shop" else ""
     if dna is None:
         raise ThreadlineError("there is no FashionDNA, which this model learns from", "import more articles first")
-    place = home.root / "ablations" / digest_of([model, plain(config), sha256_of_file(looks), dna])
+    place = home.root / "ablations" / digest_of([model, plain(config), sha256_of_bytes(looks.read_bytes()), dna])
     kept = place / "figures.json"
     if not kept.exists():
         trained = _train(workspace, model, config, place, report)
@@ -104,7 +104,7 @@ def _fit(workspace: Workspace, model: Model, config: Any, context: TrainingConte
     try:
         if model == "reid_baseline":
             return train_reid_baseline(looks, config, context)
-        dna = workspace.home.package(read_outcome(workspace.home, "fashion_dna").digest or "")
+        dna = workspace.package(read_outcome(workspace.home, "fashion_dna").digest or "")
         return train_matching(looks, dna, None, config, context)
     except NotEnoughData as shortage:
         raise ThreadlineError(f"{model} cannot be trained: {shortage}", "import more pairs first") from shortage

@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from contracts.errors import ThreadlineError
-from contracts.files import write_json
+from contracts.files import Place, write_json
 from orchestration.home import Home
 
 DEATHS_A_RUN = 3
@@ -87,7 +86,7 @@ def attempt(
 
 def read_attempts(home: Home) -> dict[tuple[str, str | None], Attempt]:
     """The attempts that have not succeeded, by asset and partition."""
-    found = [one for one in map(_read, sorted(home.attempts.glob("*.json"))) if one is not None]
+    found = [one for one in map(_read, sorted(home.attempts.glob("*.json"), key=str)) if one is not None]
     return {(one.asset, one.partition): one for one in found}
 
 
@@ -96,11 +95,11 @@ def read_attempt(home: Home, asset: str, partition: str | None) -> Attempt | Non
     return _read(_path(home, asset, partition))
 
 
-def _path(home: Home, asset: str, partition: str | None) -> Path:
+def _path(home: Home, asset: str, partition: str | None) -> Place:
     return home.attempts / (f"{asset}@{partition}.json" if partition else f"{asset}.json")
 
 
-def _read(path: Path) -> Attempt | None:
+def _read(path: Place) -> Attempt | None:
     """The attempt noted at `path`; None where it has succeeded meanwhile."""
     try:
         return Attempt(**json.loads(path.read_text(encoding="utf-8")))

@@ -181,6 +181,8 @@ def _kept_elsewhere(workspace: Workspace) -> Iterator[str]:
         yield f"MLflow: {without_password(services.tracking_uri)}"
     if services.artifact_root:
         yield f"MLflow's artifacts: {services.artifact_root}"
+    if services.derived_root:
+        yield f"derived tables, and what people decided about releases: {without_password(services.derived_root)}"
     if services.qdrant_url:
         yield f"the index: {without_password(services.qdrant_url)}"
     cache = dvc_data.cache(workspace.root)

@@ -86,7 +86,7 @@ def packages_to_compare(workspace: Workspace, report: Reporter) -> dict[str, str
     packages = {"pretrained": pretrained(workspace, report).digest, **digests}
     found = {name: digest for name, digest in packages.items() if digest is not None}
     serving = read_choice(home).chosen.digest
-    if serving and serving not in found.values() and home.package(serving).exists():
+    if serving and serving not in found.values() and workspace.find(serving):
         found["serving"] = serving
     return found
 

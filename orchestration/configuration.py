@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contracts.errors import ThreadlineError
 from contracts.splits import SplitShares
 from orchestration.expectations.thresholds import Thresholds
+from training.configs import Precision, WeightsFile
+from training.presets import PresetName
 
 CONFIGURATION_FILE = "threadline.toml"
 
@@ -29,6 +31,18 @@ class Retraining(_Section):
     attribute_set: float = Field(0.2, ge=0, le=10)
     look_set: float = Field(0.0, ge=0, le=10)
     schedule: str = ""
+
+
+class Training(_Section):
+    """The machine that trains: its `devices` share each batch, `workers` processes a device load batches ahead.
+
+    `weights` are a local file that the strong baseline of a published preset starts from.
+    """
+
+    devices: int = Field(1, ge=1)
+    workers: int = Field(0, ge=0)
+    precision: Precision = "float32"
+    weights: WeightsFile | None = None
 
 
 class Promotion(_Section):
@@ -75,7 +89,8 @@ class Splits(_Section):
 class Configuration(_Section):
     """The content of `threadline.toml`."""
 
-    preset: Literal["demo", "workstation"] = "workstation"
+    preset: PresetName = "workstation"
+    training: Training = Training()
     retraining: Retraining = Retraining()
     promotion: Promotion = Promotion()
     retries: Retries = Retries()
@@ -101,13 +116,21 @@ def read_configuration(root: Path) -> Configuration:
 
 
 TEMPLATE = """\
-# The preset fixes model sizes and epochs: "demo" (minutes, small pictures) or "workstation" (real data).
+# The preset fixes model sizes and epochs: "demo" (minutes, small pictures), "workstation" (real data), or for GPUs
+# "street2shop" and "deepfashion" (the published sizes).
 preset = "{preset}"
 
 # Collections of the index that are kept, the serving one included. An older one goes once it has not served for the
 # grace period.
 keep_generations = 3
 grace_hours = 24.0
+
+# The machine that trains. Devices (GPUs) share each batch; a change of this section is a change of the models.
+[training]
+devices = 1
+workers = 0                # processes a device that load batches ahead
+precision = "float32"      # or "bfloat16"
+# weights = {{ path = "resnet50_ibn_a.pth", sha256 = "…" }}    # what a published strong baseline starts from
 
 # New members of a training set are admitted when they are at least this share of it; 0.0 admits at once.
 [retraining]

@@ -54,7 +54,7 @@ def _packages(workspace: Workspace) -> Iterator[Finding]:
 def _extras(workspace: Workspace) -> Iterator[str]:
     """The extras that the services of this workspace need."""
     services = workspace.services
-    addresses = (services.artifact_root, services.dvc_remote)
+    addresses = (services.artifact_root, services.derived_root, services.dvc_remote)
     if services.dagster_url or (services.tracking_uri or "").startswith("postgresql"):
         yield "postgres"
     if any((address or "").startswith("s3://") for address in addresses):
@@ -119,7 +119,7 @@ def _clock(workspace: Workspace) -> Iterable[Finding]:
 
 def _dated(workspace: Workspace) -> list[Path]:
     candidates = [workspace.root / "data.dvc", workspace.home.splits, workspace.home.derived("candidate")]
-    return [path for path in candidates if path.exists()]
+    return [path for path in candidates if isinstance(path, Path) and path.exists()]
 
 
 def _existing(path: Path) -> Path:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,12 @@ def batch_digests(files: Mapping[str, str]) -> dict[BatchKey, str]:
             if kind == known and name:
                 by_batch[(known, batch)].append((name, md5))
     return {key: digest_of(entries) for key, entries in by_batch.items()}
+
+
+@lru_cache(maxsize=2)
+def batches_of(workspace: Path, md5: str) -> Mapping[BatchKey, str]:
+    """The `batch_digests` of the manifest with this md5, which never changes: a process reads it once."""
+    return batch_digests(manifest(workspace, md5).files)
 
 
 def erase(workspace: Path, md5s: Collection[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.batches import Article
-from contracts.files import digest_of, read_table, write_table
+from contracts.files import Place, digest_of, read_table, write_table
 from orchestration.features import FeatureStore, compute_missing, matrix
 from orchestration.home import Home
 from orchestration.progress import Reporter
@@ -88,7 +88,7 @@ def vector_digest(session: PackageSession, image_digests: Sequence[str]) -> str:
     return digest_of([list(image_digests), session.package.digest, session.precision])[:32]
 
 
-def write_vectors(path: Path, vectors: ArticleVectors) -> None:
+def write_vectors(path: Place, vectors: ArticleVectors) -> None:
     """Write article vectors as Parquet in one step."""
     flat = pa.array(np.ascontiguousarray(vectors.vectors).reshape(-1))
     columns = {
@@ -99,7 +99,7 @@ def write_vectors(path: Path, vectors: ArticleVectors) -> None:
     write_table(path, pa.table(columns))
 
 
-def read_vectors(path: Path) -> ArticleVectors:
+def read_vectors(path: Place) -> ArticleVectors:
     """Read what `write_vectors` wrote."""
     table = read_table(path)
     ids, digests = (tuple(str(key) for key in table[name].to_pylist()) for name in ("article_id", "digest"))

@@ -5,59 +5,72 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.files import Place
+from orchestration.object_store import StoredFile
 from orchestration.services import EMBEDDED, Services
 
 
 @dataclass(frozen=True)
 class Home:
-    """The directories below `.threadline/`, and the services that keep what does not lie there."""
+    """The directories below `.threadline/`, and the services that keep what does not lie there.
+
+    What is a `Place` may lie in an object store that several machines share; what is a `Path` is of this machine.
+    """
 
     root: Path
     services: Services = EMBEDDED
 
     @property
-    def catalogue(self) -> Path:
+    def shared(self) -> Place:
+        """Where everything lies that is a `Place`."""
+        address = self.services.derived_root
+        if address is None:
+            return self.root
+        return StoredFile(address) if "://" in address else Path(address)
+
+    @property
+    def catalogue(self) -> Place:
         """The articles as they are now, as one batch whose paths are relative to `data/`."""
-        return self.root / "derived" / "catalogue"
+        return self.shared / "derived" / "catalogue"
 
     @property
-    def photos(self) -> Path:
+    def photos(self) -> Place:
         """The photos and pairs as they are now, as one batch whose paths are relative to `data/`."""
-        return self.root / "derived" / "photos"
+        return self.shared / "derived" / "photos"
 
     @property
-    def splits(self) -> Path:
+    def splits(self) -> Place:
         """The side of every photo and article, kept for ever."""
-        return self.root / "splits.parquet"
+        return self.shared / "splits.parquet"
 
-    def derived(self, name: str) -> Path:
+    def derived(self, name: str) -> Place:
         """The JSON file of a training set or of a decision."""
-        return self.root / "derived" / f"{name}.json"
+        return self.shared / "derived" / f"{name}.json"
 
-    def decision(self, name: str) -> Path:
+    def decision(self, name: str) -> Place:
         """The JSON file of what a person decided about releases."""
-        return self.root / "decisions" / f"{name}.json"
+        return self.shared / "decisions" / f"{name}.json"
 
     @property
-    def attempts(self) -> Path:
+    def attempts(self) -> Place:
         """The attempts that have not succeeded."""
-        return self.root / "attempts"
+        return self.shared / "attempts"
 
     def lock(self, name: str) -> Path:
         """The file whose lock says who works on what."""
         return self.root / "locks" / f"{name}.lock"
 
-    def vectors(self, batch: str) -> Path:
+    def vectors(self, batch: str) -> Place:
         """The article vectors of a catalogue batch."""
-        return self.root / "derived" / "vectors" / f"{batch}.parquet"
+        return self.shared / "derived" / "vectors" / f"{batch}.parquet"
 
     def package(self, digest: str) -> Path:
         """The model package of that digest."""
         return self.root / "packages" / digest
 
-    def training(self, key: str) -> Path:
+    def training(self, key: str) -> Place:
         """What became of the training whose inputs and configuration have this digest."""
-        return self.root / "trainings" / f"{key}.json"
+        return self.shared / "trainings" / f"{key}.json"
 
     def checkpoints(self, key: str) -> Path:
         """The checkpoints of the training whose inputs and configuration have this digest."""
@@ -80,9 +93,9 @@ class Home:
         """The predicted mask of the photo with this digest."""
         return self.root / "masks" / f"{model[:16]}-{precision}" / sha256[:2] / f"{sha256}.png"
 
-    def evaluation(self, digest: str, looks: str) -> Path:
+    def evaluation(self, digest: str, looks: str) -> Place:
         """The evaluation of a package on one frozen set of queries and gallery."""
-        return self.root / "evaluations" / f"{digest[:16]}-{looks[:16]}.json"
+        return self.shared / "evaluations" / f"{digest[:16]}-{looks[:16]}.json"
 
     @property
     def queries(self) -> Path:

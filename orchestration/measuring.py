@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,12 @@ from contracts.images import UnreadableImage, read
 from contracts.masks import read_mask
 from orchestration.deliveries import Places, deliver
 from orchestration.progress import Reporter
+from orchestration.resources import Workspace
+from orchestration.rows import read_rows
 from orchestration.sources.report import ImportReport
+from orchestration.street_backgrounds import with_room
+from orchestration.training_sets import article_rows, resolve_articles, resolve_looks
+from orchestration.workspace_tables import read_catalogue, read_looks, read_sides
 from training.sets import ArticleImages, LookPhoto, LookSet, Segmentation
 
 Row = TypeVar("Row")
@@ -66,16 +71,59 @@ def gather_looks(
     return GatheredLooks(LookSet(tuple(photos), tuple(articles)), imports, left_out)
 
 
-def gather_masks(source: tuple[str, str], place: Path, report: Reporter, limit: int | None = None) -> GatheredMasks:
+def own_looks(workspace: Workspace, limit: int | None = None) -> GatheredLooks:
+    """The test photos of the workspace's look set, at most `limit`, and its whole catalogue.
+
+    Raises ThreadlineError when there is none.
+    """
+    try:
+        looks = resolve_looks(read_looks(workspace, "look_set"), workspace.data, workspace.home.root)
+        articles = resolve_articles(article_rows(read_catalogue(workspace), read_sides(workspace)), workspace.data)
+    except FileNotFoundError as error:
+        raise ThreadlineError(
+            f"{workspace.root} has no look set yet", "run `threadline materialize`, or name pictures with --source"
+        ) from error
+    photos = tuple(photo for photo in looks.photos if photo.split == "test")[:limit]
+    if not photos:
+        raise ThreadlineError(f"{workspace.root} has no test photo with a pair", "name pictures with --source")
+    return GatheredLooks(LookSet(photos, tuple(articles)), [], Counter())
+
+
+def gather_backgrounds(named: str, workspace: Workspace, place: Path, report: Reporter) -> GatheredMasks:
+    """Bring the street photos with masks of `named`, `<source>:<path>`, into `place`.
+
+    Those that the workspace's models learnt from, or without room beside the person, are left out and counted. Raises
+    ThreadlineError when none is left.
+    """
+    source, found, path = named.partition(":")
+    if not found:
+        raise ThreadlineError(f"'{named}' says not what kind of photos it holds", "write it as SOURCE:PATH")
+    gathered = gather_masks((source, path), place, report, domain="street")
+    mask_set = workspace.home.derived("mask_set")
+    rows = read_rows(mask_set, Segmentation) if mask_set.exists() else []
+    learnt = {row.sha256 for row in rows if row.split == "train"}
+    return replace(gathered, rows=with_room(gathered.rows, learnt, gathered.left_out))
+
+
+def gather_masks(
+    source: tuple[str, str],
+    place: Path,
+    report: Reporter,
+    limit: int | None = None,
+    domain: str | None = None,
+) -> GatheredMasks:
     """Bring the photos of `source` (name, path) that have a true mask into `place`.
 
-    At most `limit` photos are taken. What cannot be used is left out and counted. Raises ThreadlineError when nothing
-    is left.
+    At most `limit` photos are taken, all or those of a `domain`. What cannot be used is left out and counted. Raises
+    ThreadlineError when nothing is left.
     """
     left_out: Counter[str] = Counter()
     imported = deliver(*source, _places(place), report, limit)
     batch = _street_batch(place, source[0])
-    masked = _without(batch.photos, "photos without a mask", lambda photo: photo.mask is not None, left_out)
+    there = _without(
+        batch.photos, f"photos not of the {domain}", lambda photo: domain in (None, photo.domain), left_out
+    )
+    masked = _without(there, "photos without a mask", lambda photo: photo.mask is not None, left_out)
 
     def problem(photo: Photo) -> str | None:
         try:

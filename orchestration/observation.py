@@ -13,7 +13,7 @@ from contracts.query_log import last_whole_day
 from orchestration.admission import admission_time
 from orchestration.asset import CATALOGUE_BATCH, STREET_BATCH
 from orchestration.decisions import decision_versions
-from orchestration.dvc_data import batch_digests, manifest
+from orchestration.dvc_data import batches_of, data_version
 from orchestration.freshness import Lineage, Untold
 from orchestration.resources import Workspace
 
@@ -34,11 +34,11 @@ class Observed:
 
 def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph) -> Observed:
     """Compare the manifest with what `instance` knows; nothing is written."""
-    present = manifest(workspace.root)
-    digests = batch_digests(present.files)
+    data = data_version(workspace.root)
+    digests = batches_of(workspace.root, data)
     lineage = Lineage(instance, graph)
     single = {
-        "data_manifest": present.md5 or "empty",
+        "data_manifest": data or "empty",
         "admission": admission_time(workspace.configuration.retraining.schedule, time.time()),
         **decision_versions(workspace.home),
         "query_log": last_whole_day(workspace.home.queries, time.time()) or "none",

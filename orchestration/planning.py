@@ -74,6 +74,6 @@ def _code_reason(workspace: Workspace, name: str) -> str:
     """Whether a model's own hyperparameters changed; anything else that shapes an asset is its code."""
     config = getattr(workspace.preset, name, None)
     digest = read_outcome(workspace.home, name).digest if config is not None else None
-    if digest and read_package(workspace.home.package(digest)).provenance.config != plain(config):
+    if digest and read_package(workspace.package(digest)).provenance.config != plain(config):
         return "its configuration changed"
     return "its code, or a library it leans on, changed"

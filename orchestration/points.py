@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 from contracts.batches import Article
 from contracts.index import Points
 from contracts.model_package import read_package
-from orchestration.embedding import ArticleVectors, read_vectors
-from orchestration.home import Home
+from orchestration.embedding import read_vectors
+from orchestration.resources import Workspace
 from orchestration.tables import batch_of
 
 
@@ -20,24 +21,28 @@ def collection_name(digest: str) -> str:
     return f"articles-{digest[:16]}"
 
 
-def gather_points(home: Home, articles: Sequence[Article], digest: str) -> Points:
+def gather_points(workspace: Workspace, articles: Sequence[Article], digest: str) -> Points:
     """The points of all `articles` that have images, for the package with this digest.
 
     Each vector comes from the batch that brought the article's images.
     """
     pictured = [article for article in articles if article.images]
-    batches: dict[str, ArticleVectors] = {}
-    rows: dict[tuple[str, str], int] = {}
-    for name in {batch_of(article.images[0]) for article in pictured}:
-        batches[name] = read_vectors(home.vectors(name))
-        rows.update({(name, key): row for row, key in enumerate(batches[name].article_ids)})
-    places = [(batch_of(article.images[0]), article.article_id) for article in pictured]
-    vectors = [batches[batch].vectors[rows[batch, key]] for batch, key in places]
-    none = np.zeros((0, read_package(home.package(digest)).dimension), np.float32)
+    of_batch: dict[str, list[int]] = defaultdict(list)
+    for row, article in enumerate(pictured):
+        of_batch[batch_of(article.images[0])].append(row)
+    vectors = np.empty((len(pictured), read_package(workspace.package(digest)).dimension), np.float32)
+    digests = [""] * len(pictured)
+    for name, rows in of_batch.items():  # one batch at a time: all of their vectors are there once
+        held = read_vectors(workspace.home.vectors(name))
+        place = {key: at for at, key in enumerate(held.article_ids)}
+        found = [place[pictured[row].article_id] for row in rows]
+        vectors[rows] = held.vectors[found]
+        for row, at in zip(rows, found, strict=True):
+            digests[row] = held.digests[at]
     return Points(
         article_ids=tuple(article.article_id for article in pictured),
-        vectors=np.stack(vectors) if vectors else none,
-        vector_digests=tuple(batches[batch].digests[rows[batch, key]] for batch, key in places),
+        vectors=vectors,
+        vector_digests=tuple(digests),
         payloads=tuple(payload(article) for article in pictured),
     )
 

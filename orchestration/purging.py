@@ -11,10 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from contracts.batches import (
@@ -30,7 +28,7 @@ from contracts.batches import (
     write_street_batch,
 )
 from contracts.errors import ThreadlineError
-from contracts.files import read_table, sha256_of_file, write_json, write_table
+from contracts.files import sha256_of_file, write_json
 from contracts.images import UnreadableImage
 from contracts.model_package import PACKAGE_FILE, read_package
 from orchestration import dvc_data
@@ -38,6 +36,7 @@ from orchestration.expectations.fact_table import FactTable
 from orchestration.expectations.known import TABLES
 from orchestration.expectations.picture_facts import file_in
 from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.features import forget as forget_features
 from orchestration.home import Home
 from orchestration.intake import alone, now
 from orchestration.places import Places
@@ -205,11 +204,8 @@ def _forget(workspace: Workspace, digests: tuple[str, ...]) -> None:
         table.forget(digest)
         for mask in (home.root / "masks").glob(f"*/{digest[:2]}/{digest}.png"):
             mask.unlink()
-    for path in (home.root / "features").rglob("*.parquet"):
-        features = read_table(path)
-        kept = features.filter(pc.invert(pc.is_in(features["digest"], value_set=_strings(digests))))
-        if kept.num_rows < features.num_rows:
-            write_table(path, kept)
+    for store in (home.root / "features").glob("*"):
+        forget_features(store, digests)
     for sheet in home.report.rglob("*.png"):
         sheet.unlink()
 
@@ -223,10 +219,6 @@ def _forget_records(path: Path, digests: tuple[str, ...]) -> None:
         store = PictureStore(path.parent, size, cast("StoreKind", name[1]))
         for digest in digests:
             store.forget(digest)
-
-
-def _strings(values: tuple[str, ...]) -> pa.Array[Any]:
-    return pa.array(list(values), type=pa.string())
 
 
 def _read(note: Path) -> Purge | None:

@@ -49,7 +49,7 @@ def reproduce(workspace: Workspace, version: str, into: Path, report: Reporter |
     shutil.copy2(workspace.root / CONFIGURATION_FILE, into / CONFIGURATION_FILE)
     again = workspace.elsewhere(into)
     again.home.root.mkdir(parents=True)
-    shutil.copy2(workspace.home.splits, again.home.splits)
+    again.home.splits.write_bytes(workspace.home.splits.read_bytes())
     done = materialize(again, report, assets=_upstream(again, original.method))
     if done.failed:
         raise ThreadlineError(f"training it again failed: {_told(done.failed)}", f"see it in the workspace {into}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from contracts.batches import CatalogueBatch, read_catalogue_batch
 from contracts.errors import ThreadlineError
 from contracts.index import ArticleIndex
+from contracts.registry import SERVING_MODEL
 from orchestration.configuration import Configuration, read_configuration
 from orchestration.home import Home
 from orchestration.places import Places
@@ -22,7 +23,7 @@ from orchestration.services import EMBEDDED, Services
 from serving.index import open_index
 from serving.inference import PackageSession
 from serving.registry import MlflowRegistry
-from training.presets import Preset, preset
+from training.presets import Preset, on_machine, preset
 
 WORKSPACE_VARIABLE = "THREADLINE_WORKSPACE"
 MLFLOW_VARIABLE = "THREADLINE_MLFLOW_URL"
@@ -35,6 +36,7 @@ VARIABLES = {
     "tracking_uri": TRACKING_VARIABLE,
     "artifact_root": "THREADLINE_ARTIFACT_ROOT",
     "mlflow_url": MLFLOW_VARIABLE,
+    "derived_root": "THREADLINE_DERIVED_ROOT",
     "dvc_remote": "THREADLINE_DVC_REMOTE",
     "engine": "THREADLINE_ENGINE",
     "broker_url": BROKER_VARIABLE,
@@ -80,7 +82,9 @@ class Workspace:
     @cached_property
     def preset(self) -> Preset:
         """The configuration of every training, as `threadline.toml` chooses it."""
-        return preset(self.configuration.preset)
+        machine = self.configuration.training
+        chosen = preset(self.configuration.preset, machine.weights)
+        return on_machine(chosen, machine.devices, machine.workers, machine.precision)
 
     def run_page(self, run_id: str) -> dg.MetadataValue[Any]:
         """The page of a run in MLflow, where it is known under which address MLflow's pages are; else the run's id."""
@@ -110,9 +114,33 @@ class Workspace:
         """An accepted catalogue batch."""
         return read_catalogue_batch(self.places.accepted("catalogue", name))
 
+    def find(self, digest: str) -> Path | None:
+        """The folder of the package with that digest, fetched where another machine made it; None where it is gone."""
+        place = self.home.package(digest)
+        if place.exists():
+            return place
+        models = (SERVING_MODEL, *(field.name for field in fields(Preset)))
+        known = (version for name in models for version in self.registry.versions(name))
+        found = next((version for version in known if version.digest == digest), None)
+        return self.registry.fetch(found.name, found.version, place.parent) if found else None
+
+    def package(self, digest: str) -> Path:
+        """As `find`. Raises ThreadlineError where the package is neither here nor in the registry."""
+        found = self.find(digest)
+        if found is None:
+            problem = f"the package {digest[:12]} is neither in {self.home.package(digest).parent} nor in the registry"
+            raise ThreadlineError(problem, "register it (threadline package import), or train its model again")
+        return found
+
     def session(self, digest: str) -> PackageSession:
         """The package with that digest, opened."""
-        return PackageSession(self.home.package(digest))
+        return _opened(self.package(digest))
+
+
+@lru_cache(maxsize=2)
+def _opened(package: Path) -> PackageSession:
+    """The steps of a process share a session: to open one takes seconds, and a package never changes."""
+    return PackageSession(package)
 
 
 def workspace_from_environment(root: Path | None = None) -> Workspace:

@@ -66,6 +66,14 @@ def _artifacts(workspace: Workspace) -> Iterator[Finding]:
         yield from _written("artifacts", place)
 
 
+def _derived(workspace: Workspace) -> Iterator[Finding]:
+    place = workspace.services.derived_root
+    if place:
+        yield from _written("derived tables", place)
+    else:
+        yield Finding("derived tables", "ok", f"in {workspace.home.root}")
+
+
 def _dvc(workspace: Workspace) -> Iterator[Finding]:
     if not (workspace.root / ".dvc").is_dir():
         yield Finding("dvc", "failed", f"{workspace.root} has no DVC repository", "run `threadline init`")
@@ -183,6 +191,7 @@ CHECKS: dict[str, Check] = {
     "dagster": _dagster,
     "mlflow": _mlflow,
     "artifacts": _artifacts,
+    "derived tables": _derived,
     "dvc": _dvc,
     "qdrant": _qdrant,
     "engine": _broker,

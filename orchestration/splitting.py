@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import chain
 
 from contracts.batches import Article, Pair, Photo
-from contracts.files import digest_of
+from contracts.files import Place, digest_of_rows
 from contracts.splits import Member, SplitResult, SplitShares, assign_splits, read_splits, side_of, write_splits
 
 
 def update_splits(
-    path: Path, articles: Sequence[Article], photos: Sequence[Photo], pairs: Sequence[Pair], shares: SplitShares
+    path: Place, articles: Sequence[Article], photos: Sequence[Photo], pairs: Sequence[Pair], shares: SplitShares
 ) -> tuple[SplitResult, str]:
     """Give every article and photo a side and store it; what is stored stays. Returns also the data version.
 
@@ -25,5 +25,5 @@ def update_splits(
     for member in present:
         sides.setdefault(member, side_of("/".join(member), shares))
     write_splits(path, sides)
-    version = digest_of([[*member, sides[member]] for member in sorted(present)] + [list(result.set_aside)])
+    version = digest_of_rows(chain(([*member, sides[member]] for member in sorted(present)), [list(result.set_aside)]))
     return SplitResult(sides, result.set_aside), version

@@ -23,6 +23,7 @@ from orchestration.trainings import Outcome, read_outcome
 MODELS = ("street2fashion", "fashion_dna", "studio2shop", "fashion2shop", "reid_baseline", "pretrained")
 
 Named = tuple[str, str | None]
+Target = tuple[dg.AssetKey, str | None]
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,7 @@ def read_status(workspace: Workspace) -> Status:
     with open_instance(workspace.home) as instance:
         graph = build_definitions(workspace).resolve_asset_graph()
         lineage = Lineage(instance, graph)
-        stale = [
-            (key, p) for key in graph.toposorted_asset_keys for p in lineage.partitions(key) if lineage.stale(key, p)
-        ]
-        missing = [(key, p) for key, p in _all(graph, lineage) if lineage.data_version(key, p) is None]
-        ready = [(key, p) for key, p in stale if lineage.settled(key, p)]
-        waiting = [target for target in dict.fromkeys([*stale, *missing]) if target not in ready]
+        ready, waiting = unmade(graph, lineage)
         return Status(
             release=workspace.registry.champion(),
             data_version=data_version(workspace.root),
@@ -85,8 +81,13 @@ def read_status(workspace: Workspace) -> Status:
         )
 
 
-def _all(graph: dg.AssetGraph, lineage: Lineage) -> list[tuple[dg.AssetKey, str | None]]:
-    return [(key, p) for key in graph.toposorted_asset_keys for p in lineage.partitions(key)]
+def unmade(graph: dg.AssetGraph, lineage: Lineage) -> tuple[list[Target], list[Target]]:
+    """What is out of date and can be made now, and what waits for that or was never made; upstream first."""
+    there = [(key, p) for key in graph.toposorted_asset_keys for p in lineage.partitions(key)]
+    stale = [target for target in there if lineage.stale(*target)]
+    missing = [target for target in there if lineage.data_version(*target) is None]
+    ready = [target for target in stale if lineage.settled(*target)]
+    return ready, [target for target in dict.fromkeys([*stale, *missing]) if target not in ready]
 
 
 def _models(workspace: Workspace) -> list[tuple[str, Outcome]]:

@@ -17,7 +17,7 @@ from contracts.batches import (
     write_catalogue_batch,
     write_street_batch,
 )
-from contracts.files import digest_of
+from contracts.files import Place, digest_of, digest_of_rows
 from contracts.ledger import read_ledger
 
 
@@ -62,15 +62,15 @@ def merge_street(batches: Iterable[tuple[str, StreetBatch]]) -> tuple[list[Photo
     return sorted(photos.values(), key=lambda photo: photo.photo_id), kept
 
 
-def build_catalogue(data: Path, present: Iterable[str], out: Path) -> tuple[list[Article], str]:
+def build_catalogue(data: Path, present: Iterable[str], out: Place) -> tuple[list[Article], str]:
     """Merge the `present` catalogue batches into `out`. Returns the articles and their data version."""
     names = batches_in_order(data, present)
     articles = merge_catalogue((name, read_catalogue_batch(data / "catalogue" / name)) for name in names)
     write_catalogue_batch(out, articles)
-    return articles, digest_of([vars(article) for article in articles])
+    return articles, digest_of_rows(vars(article) for article in articles)
 
 
-def build_photos(data: Path, present: Iterable[str], out: Path) -> tuple[list[Photo], list[Pair], str]:
+def build_photos(data: Path, present: Iterable[str], out: Place) -> tuple[list[Photo], list[Pair], str]:
     """Merge the `present` street batches into `out`. Returns the photos, the pairs and their data version."""
     names = batches_in_order(data, present)
     photos, pairs = merge_street((name, read_street_batch(data / "street" / name)) for name in names)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.batches import Article, Pair, Photo
-from contracts.files import digest_of, sha256_of_file
+from contracts.files import digest_of, digest_of_rows, sha256_of_file
 from contracts.splits import Member
 from orchestration.home import Home
 from training.sets import ArticleImages, LookPhoto, LookSet, Segmentation
@@ -151,7 +151,7 @@ def look_version(looks: LookSet) -> str:
 
 def version_of(rows: Sequence[Any], *, without: tuple[str, ...] = ("image", "images", "mask")) -> str:
     """The data version of a set: every field of every row but the paths, which are not read by any loss."""
-    return digest_of([{key: value for key, value in vars(row).items() if key not in without} for row in rows])
+    return digest_of_rows({key: value for key, value in vars(row).items() if key not in without} for row in rows)
 
 
 def resolve_masks(rows: Sequence[Segmentation], data: Path) -> list[Segmentation]:

@@ -76,6 +76,7 @@ def run_training(job: Job, home: Home, report: Reporter) -> Outcome:
 
 def _train(job: Job, home: Home, report: Reporter) -> Outcome:
     # torch is imported here and nowhere else in the graph's steps that do not train
+    from training.allocation import release_freed_memory
     from training.context import Progress, TrainingContext
     from training.sets import NotEnoughData
 
@@ -110,6 +111,8 @@ def _train(job: Job, home: Home, report: Reporter) -> Outcome:
             trained = job.train(context)
     except NotEnoughData as shortage:
         return Outcome(None, str(shortage), {}, "", "")
+    finally:
+        release_freed_memory()
     logged = _track(job, home, keep_package(home, out), curves, trained.plots)
     return Outcome(trained.package.digest, "", trained.metrics, logged.run_id, logged.version)
 

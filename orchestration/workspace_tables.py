@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.batches import Article, Pair, Photo, read_catalogue_batch, read_street_batch
+from contracts.batches import Article, Pair, Photo, read_articles, read_photos_and_pairs
 from contracts.splits import Member, read_splits
 from orchestration.resources import Workspace
 from orchestration.rows import read_rows
@@ -11,13 +11,13 @@ from training.sets import LookSet
 
 def read_catalogue(workspace: Workspace) -> list[Article]:
     """The articles as they are now; paths are relative to `data/`."""
-    return list(read_catalogue_batch(workspace.home.catalogue).articles)
+    return list(read_articles(workspace.home.catalogue))
 
 
 def read_photos(workspace: Workspace) -> tuple[list[Photo], list[Pair]]:
     """The photos and pairs as they are now; paths are relative to `data/`."""
-    batch = read_street_batch(workspace.home.photos)
-    return list(batch.photos), list(batch.pairs)
+    photos, pairs = read_photos_and_pairs(workspace.home.photos)
+    return list(photos), list(pairs)
 
 
 def read_sides(workspace: Workspace) -> dict[Member, str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.responses import Response
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
+from contracts.errors import ThreadlineError
 from serving import problems, website
 from serving.answers import Health
 from serving.index import open_index
@@ -28,15 +31,29 @@ from serving.service import Service, ServiceDep
 from serving.settings import Settings
 from serving.workers import Workers
 
+if TYPE_CHECKING:
+    from serving.tracing import Tracing
+
 _ABOUT = """Finds the articles of a shop in a photo. Every answer names the release that gave it.
 
 A refusal is a problem document (RFC 9457, `application/problem+json`): `type` is for programs, `detail` for people."""
 
 
+# FastAPI's own telemetry would say more of requests than ours may, to whoever an environment variable names.
+_SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+
 def create_app(settings: Settings) -> FastAPI:
     """An application that follows the registry of `settings` from its start to its end.
 
-    Raises ThreadlineError when the service would be open to the network without API keys, or they cannot be read.
+    Raises ThreadlineError when the service would be open to the network without API keys, when they cannot be read, or
+    when traces are asked for and cannot be made.
     """
     keys = open_keys(settings)
     service = _service(settings)
@@ -47,9 +64,20 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await to_thread.run_sync(service.workers.close)
         await to_thread.run_sync(service.follower.stop)
+        if service.tracing is not None:
+            await to_thread.run_sync(service.tracing.close)
 
     # FastAPI's own documentation would load scripts from another host; that of `serving.website` does not.
-    app = FastAPI(title="Threadline", version="1", description=_ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None)
+    telemetry: TelemetryConfig = {**_SILENT, **(service.tracing.of_requests() if service.tracing else {})}
+    app = FastAPI(
+        title="Threadline",
+        version="1",
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=telemetry,
+    )
     app.state.service = service
     problems.install(app)
     _add_middleware(app, settings, service.metrics, keys)
@@ -78,7 +106,19 @@ def _service(settings: Settings) -> Service:
     queries = None
     if settings.query_log != "off":
         queries = QueryLog(settings.queries, vectors=settings.query_log == "vectors", days=settings.query_log_days)
-    return Service(settings, current, follower, workers, metrics, queries)
+    return Service(settings, current, follower, workers, metrics, queries, _tracing(settings))
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """Traces to where the environment says; nothing of the SDK is imported where it says nothing."""
+    if settings.traces is None:
+        return None
+    try:
+        from serving.tracing import Tracing
+    except ImportError as error:
+        problem = f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed"
+        raise ThreadlineError(problem, "pip install threadline[tracing], or unset that variable") from error
+    return Tracing(settings.traces)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +41,8 @@ class SearchClient:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        hooks = {"request": [_continue_trace]}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, event_hooks=hooks)
 
     def search(
         self,
@@ -104,6 +106,13 @@ class SearchClient:
         data = photo.read_bytes() if isinstance(photo, Path) else photo
         form = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
         return _read(self._http.post(path, files={"photo": ("photo", data)}, data=form), answer)
+
+
+def _continue_trace(request: httpx.Request) -> None:
+    """Let the service's spans join the caller's trace, where the caller traces: then OpenTelemetry is imported."""
+    propagate = sys.modules.get("opentelemetry.propagate")
+    if propagate is not None:
+        propagate.inject(request.headers)
 
 
 def _path(article_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, TypeVar
@@ -81,6 +80,7 @@ async def search_photo(
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-reranker", detail)
         seen = searcher.see(picture, stages)
         answer = searcher.search(seen, query, stages)
+        stages.trace.note(release=searcher.release.version, k=k, results=len(answer.hits))
         if service.queries:
             service.queries.note("search", searcher, seen, k, where, answer.hits, stages.took_ms)
         return SearchAnswer(
@@ -110,6 +110,7 @@ async def look_at_photo(
         seen = searcher.see(picture, stages)
         best = searcher.look(seen, k, where, categories, stages)
         hits = [hit for each in best.values() for hit in each]
+        stages.trace.note(release=searcher.release.version, k=k, results=len(hits))
         if service.queries:
             service.queries.note("look", searcher, seen, k, where, hits, stages.took_ms)
         return LookAnswer(
@@ -159,13 +160,14 @@ async def similar(
 ) -> Articles:
     """Find the articles that are closest to an article."""
     prefix = request.scope.get("root_path", "")
-    stages = Stages(time.monotonic() + service.workers.deadline_s)
+    stages = service.stages()
 
     def work() -> Articles:
         with service.searcher() as searcher, stages.stage("search"):
             hits = searcher.similar(article_id, k, where)
         if hits is None:
             raise _unknown(article_id)
+        stages.trace.note(release=searcher.release.version, k=k, results=len(hits))
         results = [found(hit, prefix) for hit in hits]
         return Articles(**_release(searcher), took_ms=stages.took_ms, results=results)
 
@@ -213,7 +215,7 @@ async def _with_photo(
     """What `work` makes of the uploaded photo with the searcher of now, away from the event loop."""
     limits = service.settings.photo_limits
     data = await read_upload(photo, limits.bytes)
-    stages = Stages(time.monotonic() + service.workers.deadline_s)
+    stages = service.stages()
 
     def computed() -> bytes:
         with service.searcher() as searcher:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -16,7 +17,11 @@ from serving.query_log import QueryLog
 from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
 from serving.search import Searcher
 from serving.settings import Settings
+from serving.stages import Stages, Untraced
 from serving.workers import Workers
+
+if TYPE_CHECKING:
+    from serving.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Service:
     workers: Workers
     metrics: Metrics
     queries: QueryLog | None
+    tracing: Tracing | None
 
     @contextmanager
     def searcher(self) -> Iterator[Searcher]:
@@ -38,6 +44,11 @@ class Service:
                 yield searcher
         except NoReleaseYet as error:
             raise no_release(self.follower.problem) from error
+
+    def stages(self) -> Stages:
+        """The stages of the request that is being answered, whose time begins now."""
+        trace = self.tracing.of_this_request() if self.tracing else Untraced()
+        return Stages(time.monotonic() + self.workers.deadline_s, trace)
 
 
 def no_release(problem: str | None) -> Problem:

@@ -68,10 +68,22 @@ class Settings(BaseSettings):
     query_log_days: PositiveInt = 90
     """How long it is kept."""
 
+    otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where OpenTelemetry's signals go, over HTTP; unset, or empty: no traces are made."""
+    otlp_traces_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """The whole address for traces, where it is not `/v1/traces` below that one."""
+
     @property
     def tracking_uri(self) -> str:
         """The address of the registry."""
         return self.registry or f"sqlite:///{self.home.resolve() / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def traces(self) -> str | None:
+        """The address that takes traces; None: none are made."""
+        if self.otlp_traces_endpoint:
+            return self.otlp_traces_endpoint
+        return f"{self.otlp_endpoint.rstrip('/')}/v1/traces" if self.otlp_endpoint else None
 
     @property
     def packages(self) -> Path:

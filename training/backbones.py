@@ -187,7 +187,7 @@ def _timm_trunk(config: BackboneConfig) -> nn.Module:
     except Exception as error:
         raise ThreadlineError(
             f"the weights of '{config.name}' could not be fetched ({error})",
-            f"connect to the network once, or use '{LITE0}', whose weights are installed",
+            f"connect to the network once, name a local file of them, or use '{LITE0}', whose weights are installed",
         ) from error
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.images import Size
+
+Precision = Literal["float32", "bfloat16"]
+"""What networks compute in while they learn."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class Schedule:
     steps), then fall along a cosine, or by a tenth at each of `milestones` (shares of all steps). `per_epoch` limits
     how many members an epoch takes. `patience` ends the training after so many epochs without a better one on the
     validation split; None goes on to the end. `threads` 0 means all cores.
+
+    A batch is shared by `devices` (GPUs, or processes where there is none); a step of the optimiser takes
+    `accumulate` batches, whose gradients are averaged. Losses over a whole batch see all devices' parts of one batch,
+    and nothing of the others of its step. `workers` processes a device load batches ahead; 0 loads between two steps.
+    With `precision` "bfloat16" the networks run under autocast, the losses in float32 all the same.
     """
 
     epochs: int
@@ -68,14 +77,31 @@ class Schedule:
     threads: int = 0
     optimizer: Literal["adamw", "adam"] = "adamw"
     patience: int | None = None
+    devices: int = 1
+    accumulate: int = 1
+    workers: int = 0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError("a schedule needs at least 1 epoch and batches of 2")
+        if self.devices < 1 or self.accumulate < 1 or self.workers < 0:
+            raise ValueError("devices and accumulate are numbers from 1, workers from 0")
+        if self.batch_size < self.fewest:
+            raise ValueError(f"batches of {self.batch_size} are too small for {self.devices} devices: 2 for each")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is a number of epochs from 1, not {self.patience}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps in [0, 1), not {self.warmup}")
+
+    @property
+    def fewest(self) -> int:
+        """The fewest members of a batch: 2 for each device, for normalisation knows no statistics of one."""
+        return 2 * self.devices
+
+    def steps(self, batches: int) -> int:
+        """The steps of the optimiser with so many `batches` in an epoch; the last of an epoch may take fewer."""
+        return self.epochs * math.ceil(batches / self.accumulate)
 
 
 @dataclass(frozen=True)

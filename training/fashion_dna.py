@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from training.configs import BackboneConfig, FashionDnaConfig
 from training.context import Trained, TrainingContext
 from training.dna_encoder import DnaEncoder, pool_max, write_encoder
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit
+from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit, in_full_precision
+from training.gathering import before_and_in_all, gathered
 from training.looks import EMBEDDING_BATCH, article_pictures, articles_of, embed, pool_images, require, unit
 from training.losses import symmetric_contrast
 from training.metrics import balanced_accuracy, macro_f1, neighbour_agreement, retrieval_metrics
@@ -69,11 +71,16 @@ class FashionDnaLearner(Learner):
         self._weights = {name: class_weights(train[name], len(values)) for name, values in vocabulary.items()}
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The loss of what `load_views` gives: attributes, and telling single garments apart."""
+        """The loss of what `load_views` gives, of all ranks: attributes, and telling single garments apart."""
         pictures, owners, labels, views = batch
-        count = len(owners.unique())
-        features = self.network(pictures)
-        dna = pool_max(features, owners, count)  # (views * A, F)
+        features = gathered(self.network(pictures).float())
+        with in_full_precision(features):
+            owners, count = owners_in_all(owners, views)
+            dna = pool_max(features, owners, views * count)  # (views * A, F)
+            return self._loss_of(dna, {name: gathered(rows) for name, rows in labels.items()}, views)
+
+    def _loss_of(self, dna: Tensor, labels: Mapping[str, Tensor], views: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the `dna` (views * A, F) of articles with `labels` (A,) by attribute."""
         parts = [self._attribute_loss(name, dna, labels[name].repeat(views)) for name in self._vocabulary]
         values = {}
         total = dna.sum() * 0
@@ -149,11 +156,12 @@ def train_fashion_dna(articles: Sequence[ArticleImages], config: FashionDnaConfi
     schedule = config.schedule
     begin(schedule)
     batches = Batches(
-        lambda rng: shuffled_batches(len(parts["train"]), schedule.batch_size, schedule.per_epoch, rng),
-        lambda members: load_views(members, sides["train"], config),
+        partial(shuffled_batches, len(parts["train"]), schedule.batch_size, schedule.per_epoch, fewest=schedule.fewest),
+        partial(load_views, side=sides["train"], config=config),
         schedule.seed,
+        schedule.workers,
     )
-    learner = FashionDnaLearner(config, schedule.epochs * len(batches), vocabulary, sides)
+    learner = FashionDnaLearner(config, schedule.steps(len(batches)), vocabulary, sides)
     curves = fit(learner, batches, context, "fashion_dna")
     with torch.inference_mode():
         measured = {name: value for split in ("val", "test") for name, value in learner.measure(split).items()}
@@ -226,6 +234,16 @@ def load_views(
     pictures = augmented(side.images.batch(rows), instance_augmentation(config.size))
     labels = {name: torch.from_numpy(values[members]) for name, values in side.labels.items()}
     return pictures, torch.tensor(owners), labels, views
+
+
+def owners_in_all(owners: Tensor, views: int) -> tuple[Tensor, int]:
+    """The view (sum of I_r,) that each picture of all ranks belongs to in their joined batch, and its articles' count.
+
+    `owners` (I_r,) are those of this rank's pictures among the views of its own articles; each view has a picture.
+    """
+    own = len(owners.unique()) // views  # type: ignore[no-untyped-call]
+    before, count = before_and_in_all(own, owners.device)
+    return gathered(owners // own * count + before + owners % own), count
 
 
 def attributes_of(article: ArticleImages) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The training loop: Lightning with seeded batches, a checkpoint an epoch, and resuming.
+"""The training loop: Lightning with seeded batches, a checkpoint an epoch, and resuming, on one device or several.
 
 Nothing is written but checkpoints: no loggers, no folders of Lightning's own. A checkpoint is read with
 `weights_only`, so that it can hold tensors and plain numbers and never code.
@@ -12,7 +12,9 @@ import shutil
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, Dataset
 
+from contracts.errors import ThreadlineError
 from training.allocation import keep_freed_memory
 from training.configs import Schedule
 from training.context import Progress, TrainingContext
+from training.gathering import of_first_rank, own_part, own_rank, ranks
+from training.ranks import strategy, together
 
 SELECTION = "selection"
 """What the best epoch is chosen by, as `Learner.evaluate` names it; higher is better."""
@@ -73,17 +79,49 @@ class Learner(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": course, "interval": "step"}}
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a rank takes of a batch: the place of the batch, and the members as `plan` names them."""
+
+    epoch: int
+    batch: int
+    rank: int
+    members: Any
+
+
+class Loading(Dataset[Any]):
+    """What `load` makes of a part. The random numbers that it draws depend on seed, epoch, batch and rank only."""
+
+    def __init__(self, load: Callable[[Any], Any], seed: int) -> None:
+        self._load, self._seed = load, seed
+
+    def __getitem__(self, part: Part) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            seeds = np.random.SeedSequence([self._seed, part.epoch, part.batch, part.rank])
+            torch.default_generator.manual_seed(int(seeds.generate_state(1)[0]))
+            return self._load(part.members)
+
+
 class Batches:
     """The batches of each epoch: `plan` draws them from (seed, epoch), `load` makes tensors of one.
 
     What `load` draws from torch's generator depends on (seed, epoch, batch) only, so that a resumed training sees
-    what an uninterrupted one would.
+    what an uninterrupted one would; of several ranks, each loads its own part of every batch. With `workers` so many
+    processes load ahead, from the first epoch until `close`, and for that `load` must be picklable.
     """
 
-    def __init__(self, plan: Callable[[np.random.Generator], Sequence[Any]], load: Callable[[Any], Any], seed: int):
-        self._plan, self._load, self._seed = plan, load, seed
+    def __init__(
+        self,
+        plan: Callable[[np.random.Generator], Sequence[Any]],
+        load: Callable[[Any], Any],
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        self._plan, self._loading, self._seed, self._workers = plan, Loading(load, seed), seed, workers
         self._epoch = 0
         self._length = len(plan(np.random.default_rng([seed, 0])))
+        self._ahead: DataLoader[Any] | None = None
+        self._reading: Generator[Any, None, None] | None = None
         self.sampler = self  # where Lightning looks for `set_epoch`
 
     def set_epoch(self, epoch: int) -> None:
@@ -94,12 +132,54 @@ class Batches:
         return self._length
 
     def __iter__(self) -> Iterator[Any]:
+        if not self._workers:
+            return map(self._loading.__getitem__, self.parts())
+        self._ahead = self._ahead or DataLoader(
+            self._loading,
+            sampler=_Parts(self),
+            batch_size=None,
+            num_workers=self._workers,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),  # else it would draw from the training's own
+            multiprocessing_context="spawn",
+            persistent_workers=True,
+        )
+        self._reading = (batch for batch in self._ahead)
+        return self._reading
+
+    def parts(self) -> Iterator[Part]:
+        """This rank's part of each batch of the epoch. Raises ThreadlineError where a batch is too small for all."""
         planned = self._plan(np.random.default_rng([self._seed, self._epoch]))
         for number, members in enumerate(planned[: self._length]):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(int(np.random.SeedSequence([self._seed, self._epoch, number]).generate_state(1)[0]))
-                yield_value = self._load(members)
-            yield yield_value
+            if ranks() > 1 and len(members) < 2 * ranks():
+                raise ThreadlineError(
+                    f"a batch of {len(members)} is too small for {ranks()} devices: each needs 2 members",
+                    "train on fewer devices",
+                )
+            yield Part(self._epoch, number, own_rank(), own_part(members))
+
+    def close(self) -> None:
+        """Let the workers go, which stay as long as anyone, such as Lightning's trainer, could read on."""
+        if self._reading is not None:
+            self._reading.close()
+        self._ahead = self._reading = None
+
+
+class _Parts:
+    """The parts of whichever epoch comes next, for a DataLoader."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Part]:
+        return self._batches.parts()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 class Pace:
@@ -126,11 +206,19 @@ class Pace:
         return (self._clock() - self._started_s) / max(1, done - self._first) * (self._total - done)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """Who is told how far the training is, and the figures at a step: rank 0's context, and nobody elsewhere."""
+
+    report: Callable[[Progress], None] = lambda _: None
+    log: Callable[[dict[str, float], int], None] = lambda _values, _step: None
+
+
 class _Watch(Callback):
     """Seeds each epoch, evaluates after it, reports, stops early, and keeps the curves with the checkpoint."""
 
-    def __init__(self, context: TrainingContext, schedule: Schedule, total: int, stage: str) -> None:
-        self._context, self._schedule, self._total, self._stage = context, schedule, total, stage
+    def __init__(self, told: _Told, schedule: Schedule, total: int, stage: str) -> None:
+        self._told, self._schedule, self._total, self._stage = told, schedule, total, stage
         self._shown: list[dict[str, float]] = []
         self._pace = Pace(total)
         self.curves: Curves = {}
@@ -146,22 +234,23 @@ class _Watch(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, _: Any, batch: Any, *__: Any) -> None:
         self._shown.append(module.shown)
-        rate = self._pace.pictures_per_s(len(batch if isinstance(batch, Tensor) else batch[0]))
+        own = len(batch if isinstance(batch, Tensor) else batch[0])
+        rate = self._pace.pictures_per_s(own * ranks())
         self._report(trainer, module.shown, rate)
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         means = {f"train/{name}": float(np.mean([one[name] for one in self._shown])) for name in self._shown[0]}
-        values = {**means, **evaluated(module)}
+        values = of_first_rank(lambda: {**means, **evaluated(module)})
         for name, value in values.items():
             self.curves.setdefault(name, []).append(value)
         module.log(SELECTION, torch.tensor(values.get(SELECTION, float(trainer.current_epoch)), dtype=torch.float32))
-        self._context.log(values, trainer.global_step)
+        self._told.log(values, trainer.global_step)
         self._report(trainer, values, None)
         trainer.should_stop = self._is_over()
 
     def _report(self, trainer: Trainer, values: dict[str, float], rate: float | None) -> None:
         done = trainer.global_step
-        self._context.report(Progress(self._stage, done, self._total, values, rate, self._pace.left_s(done)))
+        self._told.report(Progress(self._stage, done, self._total, values, rate, self._pace.left_s(done)))
 
     def _is_over(self) -> bool:
         return has_stalled(self.curves.get(SELECTION, []), self._schedule.patience)
@@ -176,39 +265,65 @@ class _Watch(Callback):
 def begin(schedule: Schedule) -> None:
     """Seed torch and set its threads, before anything is computed: sums depend on how many threads share them."""
     keep_freed_memory()
-    torch.set_num_threads(schedule.threads or ALL_THREADS)
+    torch.set_num_threads(schedule.threads or max(1, ALL_THREADS // schedule.devices))
     torch.manual_seed(schedule.seed)
 
 
 def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str) -> Curves:
     """Train `learner` to the end of its schedule and give it the weights of its best epoch; the curves.
 
-    Resumes from the last epoch that `context.checkpoints` holds.
+    Resumes from the last epoch that `context.checkpoints` holds. With several devices, `learner` and `batches` must be
+    picklable. Raises ThreadlineError where there are fewer GPUs than devices.
     """
-    schedule = learner.schedule
     context.checkpoints.mkdir(parents=True, exist_ok=True)
-    watch = _Watch(context, schedule, learner.steps, stage)
+    told = _Told(context.report, context.log)
+    start = str(context.checkpoints / LAST) if resumable(context) else None
+    with together(
+        learner.schedule.devices, partial(_follow, learner, batches, context.checkpoints, stage=stage, start=start)
+    ):
+        curves = _fit(learner, batches, context.checkpoints, told, stage=stage, start=start)
+    chosen = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    learner.cpu().load_state_dict(chosen["state_dict"])
+    learner.eval()
+    return curves
+
+
+def _follow(learner: Learner, batches: Batches, checkpoints: Path, *, stage: str, start: str | None) -> None:
+    """What a rank other than 0 does."""
+    begin(learner.schedule)
+    _fit(learner, batches, checkpoints, _Told(), stage=stage, start=start)
+
+
+def _fit(
+    learner: Learner, batches: Batches, checkpoints: Path, told: _Told, *, stage: str, start: str | None
+) -> Curves:
+    """Train from the checkpoint `start`, or from the start, as one of the ranks there are; the curves."""
+    schedule = learner.schedule
+    watch = _Watch(told, schedule, learner.steps, stage)
     # Two of them: one that keeps the best and the last writes the last only when it is the best.
-    best = _checkpoint(context.checkpoints, "best", monitor=SELECTION, mode="max")
-    last = _checkpoint(context.checkpoints, "last")
+    best = _checkpoint(checkpoints, "best", monitor=SELECTION, mode="max")
+    last = _checkpoint(checkpoints, "last")
     with quiet():
         trainer = Trainer(
             max_epochs=schedule.epochs,
             accelerator="auto",
-            devices=1,
+            devices=ranks(),
+            strategy=strategy() if ranks() > 1 else "auto",
+            precision="bf16-mixed" if schedule.precision == "bfloat16" else "32-true",
+            accumulate_grad_batches=schedule.accumulate,
+            use_distributed_sampler=False,
             callbacks=[watch, best, last],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            gradient_clip_val=5.0 if learner.automatic_optimization else None,
-            default_root_dir=context.checkpoints,
+            gradient_clip_val=5.0,
+            default_root_dir=checkpoints,
         )
-        start = str(context.checkpoints / LAST) if resumable(context) else None
-        trainer.fit(learner, batches, ckpt_path=start, weights_only=True)
-    chosen = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
-    learner.cpu().load_state_dict(chosen["state_dict"])
-    learner.eval()
+        try:
+            trainer.fit(learner, batches, ckpt_path=start, weights_only=True)
+        finally:
+            batches.close()
     return watch.curves
 
 
@@ -247,6 +362,14 @@ def rate_at(step: int, steps: int, schedule: Schedule) -> float:
     if schedule.decay == "step":
         return math.prod(0.1 for share in schedule.milestones if step >= share * steps)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def in_full_precision(near: Tensor) -> torch.autocast:
+    """A block that computes in float32 whatever the precision of the training, on the device of `near`.
+
+    Losses do: distances and temperatures magnify what bfloat16 rounds.
+    """
+    return torch.autocast(near.device.type, enabled=False)
 
 
 def backbone_and_heads(backbone: nn.Module, heads: Sequence[nn.Module], schedule: Schedule) -> list[dict[str, Any]]:

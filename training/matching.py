@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from contracts.model_package import Graph, ModelPackage, graph_path, read_package
-from training.augment import augmented, photo_augmentation
+from training.augment import Augmentation, augmented, photo_augmentation
 from training.configs import MatchingConfig
 from training.context import Progress, Trained, TrainingContext
 from training.dna_encoder import read_encoder
@@ -73,11 +74,14 @@ def train_matching(
 
     begin(schedule)
     batches = Batches(
-        lambda rng: shuffled_batches(len(photos["train"]), schedule.batch_size, schedule.per_epoch, rng),
+        partial(
+            shuffled_batches, len(photos["train"]), schedule.batch_size, schedule.per_epoch, fewest=schedule.fewest
+        ),
         load,
         schedule.seed,
+        schedule.workers,
     )
-    steps = schedule.epochs * len(batches)
+    steps = schedule.steps(len(batches))
     learner = (
         RefiningLearner(config, steps, gallery, sides["val"], read_encoder(dna), relevant["train"])
         if config.refine
@@ -113,34 +117,48 @@ def _description(method: str, dna: ModelPackage, segmenter: Path | None, config:
 
 def fixed_loader(photos: Pictures, assortment: Assortment, config: MatchingConfig) -> Load:
     """Batches for `MatchingLearner`: photos, and the articles of the assortment that they are compared with."""
-    augmentation = photo_augmentation(config.size)
+    return partial(_load_fixed, photos=photos, assortment=assortment, augmentation=photo_augmentation(config.size))
 
-    def load(members: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        return (augmented(photos.batch(members), augmentation), *assortment.candidates(members))
 
-    return load
+def _load_fixed(
+    members: NDArray[np.int64], photos: Pictures, assortment: Assortment, augmentation: Augmentation
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (augmented(photos.batch(members), augmentation), *assortment.candidates(members))
 
 
 def refining_loader(
     photos: Pictures, relevant: Sequence[Sequence[int]], gallery: Gallery, config: MatchingConfig
 ) -> Load:
     """Batches for `RefiningLearner`: photos, their articles, and some images of each of those."""
-    own = Assortment([], relevant, most=0)
-    augmentation = photo_augmentation(config.size)
-    of_articles = photo_augmentation(gallery.size)
+    return partial(
+        _load_refining,
+        photos=photos,
+        own=Assortment([], relevant, most=0),
+        gallery=gallery,
+        images_per_article=config.images_per_article,
+        augmentation=photo_augmentation(config.size),
+        of_articles=photo_augmentation(gallery.size),
+    )
 
-    def load(members: NDArray[np.int64]) -> tuple[Tensor, ...]:
-        pictures = augmented(photos.batch(members), augmentation)
-        candidates, positive = own.candidates(members)
-        images, owners = gallery.images_of(candidates.numpy())
-        order = torch.randperm(len(images)).numpy()
-        order = order[np.argsort(owners[order], kind="stable")]  # by article, its images in random order
-        nth = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
-        chosen = order[nth < config.images_per_article]
-        views = augmented(gallery.images.batch(images[chosen]), of_articles)
-        return pictures, candidates, positive, torch.from_numpy(members), views, torch.from_numpy(owners[chosen])
 
-    return load
+def _load_refining(
+    members: NDArray[np.int64],
+    photos: Pictures,
+    own: Assortment,
+    gallery: Gallery,
+    images_per_article: int,
+    augmentation: Augmentation,
+    of_articles: Augmentation,
+) -> tuple[Tensor, ...]:
+    pictures = augmented(photos.batch(members), augmentation)
+    candidates, positive = own.candidates(members)
+    images, owners = gallery.images_of(candidates.numpy())
+    order = torch.randperm(len(images)).numpy()
+    order = order[np.argsort(owners[order], kind="stable")]  # by article, its images in random order
+    nth = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
+    chosen = order[nth < images_per_article]
+    views = augmented(gallery.images.batch(images[chosen]), of_articles)
+    return pictures, candidates, positive, torch.from_numpy(members), views, torch.from_numpy(owners[chosen])
 
 
 def _probe_heads(

@@ -16,8 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 from contracts.images import Size
 from training.configs import MatchingConfig
 from training.dna_encoder import DnaEncoder, pool_max
-from training.fit import SELECTION, Learner, backbone_and_heads
+from training.fit import SELECTION, Learner, backbone_and_heads, in_full_precision
 from training.fusion import ArticleHead, PhotoEncoder, Reranker
+from training.gathering import gathered, ranks
 from training.looks import EMBEDDING_BATCH, embed, pool_images
 from training.losses import contrast_with_memory, multi_positive_cross_entropy
 from training.memory import VectorMemory
@@ -69,11 +70,14 @@ class MatchingLearner(Learner):
         self._validation = validation
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The loss of (pictures, the articles' rows (M,), which of them are right (N, M))."""
+        """The loss of (pictures, the articles' rows (M,), which of them are right (N, M)) of all ranks."""
         pictures, candidates, positive = batch
-        photo, article, scores = self.scores(self.photo.backbone(pictures), candidates)
-        total = multi_positive_cross_entropy(scores, positive)
-        return self._with_reranker(total, photo, article, scores, positive)
+        features = gathered(self.photo.backbone(pictures).float())
+        with in_full_precision(features):
+            candidates, positive = joined_candidates(candidates, positive, len(self.dna))
+            photo, article, scores = self.scores(features, candidates)
+            total = multi_positive_cross_entropy(scores, positive)
+            return self._with_reranker(total, photo, article, scores, positive)
 
     def scores(self, features: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Late fusion of photos with `features` (N, C) by the backbone and the articles `candidates` (M,).
@@ -175,10 +179,25 @@ class RefiningLearner(MatchingLearner):
         self._shown = [torch.tensor(rows) for rows in shown]
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The loss of (pictures, candidates, positive, photos' rows, articles' images, the candidate of each image)."""
+        """The loss of (pictures, candidates, positive, photos' rows, articles' images, the candidate of each image).
+
+        It is that of all ranks; an article that several show has the images that any of them loaded.
+        """
         pictures, candidates, positive, members, images, owners = batch
-        photo = F.normalize(self.photo.project(self.photo.backbone(pictures)), dim=1)
-        article = self.head(pool_max(self.article(images), owners, len(candidates)))
+        features = gathered(self.photo.backbone(pictures).float())
+        with_dna = gathered(self.article(images).float())
+        with in_full_precision(features):
+            of_image, members = gathered(candidates[owners]), gathered(members)
+            candidates, positive = joined_candidates(candidates, positive, len(self.dna))
+            dna = pool_max(with_dna, torch.searchsorted(candidates, of_image), len(candidates))
+            return self._loss_of(features, dna, candidates, positive, members)
+
+    def _loss_of(
+        self, features: Tensor, dna: Tensor, candidates: Tensor, positive: Tensor, members: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the photos `members` (N,) with `features` (N, C) and of `candidates` (M,) with `dna` (M, F)."""
+        photo = F.normalize(self.photo.project(features), dim=1)
+        article = self.head(dna)
         remembered, whose = self.memory.recall()
         shown = torch.stack([torch.isin(whose, self._shown[member].to(whose)) for member in members.tolist()])
         apart = torch.zeros_like(positive)
@@ -210,3 +229,16 @@ class RefiningLearner(MatchingLearner):
         """Those of the faithful one, and the article encoder, which has learnt already, at the backbone's rate."""
         learnt = [parameter for parameter in self.article.parameters() if parameter.requires_grad]
         return [*super().parameter_groups(), {"params": learnt, "lr": self.schedule.learning_rate}]
+
+
+def joined_candidates(candidates: Tensor, positive: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The candidates (M,) of all ranks out of `count` articles, ascending, and which are right (sum of N_r, M) bool.
+
+    `candidates` (M_r,) and `positive` (N_r, M_r) are this rank's; they hold all that is right for its photos.
+    """
+    if ranks() == 1:
+        return candidates, positive
+    right = positive.new_zeros(len(positive), count)
+    right[:, candidates] = positive
+    rows = gathered(candidates).unique()  # type: ignore[no-untyped-call]
+    return rows, gathered(right)[:, rows]

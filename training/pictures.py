@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,12 @@ class Pictures:
         self._records = records
         self._rows = rows
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the file of the records instead of getting a copy."""
+        if not isinstance(self._records, np.memmap):
+            return Pictures, (self._records, self._rows)
+        return _reopened, (Path(str(self._records.filename)), self._records.shape, self._rows)
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -64,6 +70,10 @@ class Pictures:
         """All pictures in order, in batches of at most `size`."""
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
+
+
+def _reopened(path: Path, shape: tuple[int, ...], rows: NDArray[np.int64]) -> Pictures:
+    return Pictures(np.memmap(path, np.uint8, "r", shape=shape), rows)
 
 
 class PictureStore:

@@ -1,20 +1,29 @@
-"""The two presets: `demo` for the rendered sample, `workstation` for real data on a few cores."""
+"""The presets: `demo` for the rendered sample, `workstation` for real data on a few cores, two for the published sizes.
+
+`street2shop` and `deepfashion` are for GPUs: the strong baseline is the published one for that data set, with sizes,
+batches and schedule; the other models, for which nothing is published, are of a size that goes with it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from contracts.errors import ThreadlineError
 from training.configs import (
     BackboneConfig,
     FashionDnaConfig,
     MatchingConfig,
+    Precision,
     PretrainedConfig,
     Probing,
     ReidBaselineConfig,
     Schedule,
     Street2FashionConfig,
+    WeightsFile,
 )
+
+PresetName = Literal["demo", "workstation", "street2shop", "deepfashion"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +38,44 @@ class Preset:
     pretrained: PretrainedConfig
 
 
-def preset(name: Literal["demo", "workstation"]) -> Preset:
-    """The preset `name`."""
+def preset(name: PresetName, weights: WeightsFile | None = None) -> Preset:
+    """The preset `name`; `weights` are what a published strong baseline starts from, instead of what timm fetches.
+
+    Raises ThreadlineError where there are `weights` and the preset has no use for them.
+    """
+    if name == "street2shop":
+        return published("L", weights)
+    if name == "deepfashion":
+        return published("S", weights)
+    if weights is not None:
+        raise ThreadlineError(
+            f"the preset '{name}' starts from installed weights, not from {weights.path}",
+            "leave out the file, or take the preset 'street2shop' or 'deepfashion'",
+        )
     return demo() if name == "demo" else workstation()
+
+
+def on_machine(chosen: Preset, devices: int, workers: int, precision: Precision) -> Preset:
+    """The preset `chosen` on `devices` that share each batch, with `workers` processes a device that load batches.
+
+    Raises ThreadlineError where a batch is too small for them.
+    """
+
+    def there(config: Any) -> Any:
+        try:
+            schedule = replace(config.schedule, devices=devices, workers=workers, precision=precision)
+        except ValueError as error:
+            raise ThreadlineError(str(error), "take fewer devices") from error
+        return replace(config, schedule=schedule)
+
+    return replace(
+        chosen,
+        street2fashion=there(chosen.street2fashion),
+        fashion_dna=there(chosen.fashion_dna),
+        studio2shop=there(chosen.studio2shop),
+        fashion2shop=there(chosen.fashion2shop),
+        reid_baseline=there(chosen.reid_baseline),
+    )
 
 
 def demo() -> Preset:
@@ -93,4 +137,22 @@ def workstation() -> Preset:
             probing=Probing(batch_size=1024),
         ),
         pretrained=PretrainedConfig((160, 120)),
+    )
+
+
+def published(variant: Literal["S", "L"], weights: WeightsFile | None) -> Preset:
+    """The strong baseline as published in its `variant`, and the other models for a GPU.
+
+    Those start from the installed weights, with every stage learning.
+    """
+    size = (256, 192)
+    backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4)
+    matching = MatchingConfig(size, Schedule(epochs=20, batch_size=256, weight_decay=0.1), backbone)
+    return Preset(
+        street2fashion=Street2FashionConfig((320, 224), Schedule(epochs=20, batch_size=32, learning_rate=1e-3)),
+        fashion_dna=FashionDnaConfig((224, 168), Schedule(epochs=20, batch_size=256), backbone),
+        studio2shop=matching,
+        fashion2shop=matching,
+        reid_baseline=ReidBaselineConfig.as_published(variant, weights),
+        pretrained=PretrainedConfig((224, 168)),
     )

@@ -10,6 +10,7 @@ photo of several articles stands for one of them at a time; its other articles n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from training.backbones import Backbone, Mirrored
 from training.configs import ReidBaselineConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit, resumable
+from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit, in_full_precision, resumable
+from training.gathering import gathered
 from training.looks import (
     EMBEDDING_BATCH,
     article_pictures,
@@ -85,6 +87,10 @@ class Batch(NamedTuple):
     is_photo: Tensor
     shows: Tensor
 
+    def of_all_ranks(self) -> Batch:
+        """What is known of the joined batch, and this rank's own pictures."""
+        return Batch(self.pictures, gathered(self.identity), gathered(self.is_photo), gathered(self.shows))
+
     def ignored_classes(self) -> Tensor:
         """(N, C) bool: what the picture shows besides the identity it stands for."""
         itself = F.one_hot(self.identity, self.shows.shape[1]).bool()
@@ -117,8 +123,10 @@ class ReidLearner(Learner):
         self._validation = validation
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum of the parts, and each of them."""
-        return self.loss_of(self.network.backbone(batch.pictures), batch)
+        """The weighted sum of the parts, and each of them, of the batch of all ranks."""
+        features = gathered(self.network.backbone(batch.pictures).float())
+        with in_full_precision(features):
+            return self.loss_of(features, batch.of_all_ranks())
 
     def loss_of(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch whose pictures have `features` (N, C) by the backbone."""
@@ -166,10 +174,14 @@ class ReidLearner(Learner):
         return loss
 
     def _move_centers(self, vectors: Tensor, identity: Tensor) -> None:
-        """A step of gradient descent on the unweighted center loss, as the centers' own SGD takes it."""
+        """A step of gradient descent on the unweighted center loss, as the centers' own SGD takes it.
+
+        The batches of a step of the optimiser share one.
+        """
         if self.training:
             pull = (self.centers[identity] - vectors) / len(vectors)
-            self.centers.index_add_(0, identity, pull, alpha=-self.config.center_learning_rate)
+            rate = self.config.center_learning_rate / self.schedule.accumulate
+            self.centers.index_add_(0, identity, pull, alpha=-rate)
 
     def evaluate(self) -> dict[str, float]:
         """The retrieval of the articles that validation photos show."""
@@ -241,12 +253,16 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     identities = max(2, round(schedule.batch_size / per_identity))
 
     begin(schedule)
-    batches = Batches(
-        lambda rng: identity_batches(members, identities, config.images_per_identity, schedule.per_epoch, rng),
-        lambda pairs: load_batch(pairs, train, augmentation),
-        schedule.seed,
+    plan = partial(
+        identity_batches,
+        members,
+        identities,
+        config.images_per_identity,
+        schedule.per_epoch,
+        fewest=schedule.fewest,
     )
-    learner = ReidLearner(config, schedule.epochs * len(batches), len(learnt), validation)
+    steps = schedule.steps(len(plan(np.random.default_rng(schedule.seed))))
+    learner = ReidLearner(config, steps, len(learnt), validation)
     fill = learner.network.backbone.normalise.mean_colour
     published = config.augmentation == "published"
     augmentation = (
@@ -254,6 +270,8 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
         if published
         else photo_augmentation(config.size, config.erasing)
     )
+    load = partial(load_batch, side=train, augmentation=augmentation)
+    batches = Batches(plan, load, schedule.seed, schedule.workers)
     if config.probing.steps and not resumable(context):
         _probe_heads(learner, train, members, context)
     curves = fit(learner, batches, context, "reid_baseline")

@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 
 
-def shuffled_batches(count: int, batch_size: int, limit: int | None, rng: np.random.Generator) -> list[Rows]:
-    """`count` members in random order, at most `limit` of them, in batches; a last batch of one joins its neighbour."""
+def shuffled_batches(
+    count: int, batch_size: int, limit: int | None, rng: np.random.Generator, *, fewest: int = 2
+) -> list[Rows]:
+    """`count` members in random order, at most `limit` of them, in batches.
+
+    A last batch of less than `fewest` members joins its neighbour.
+    """
     order = rng.permutation(count)[: limit if limit is not None else count]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < fewest:
         last = batches.pop()
         batches[-1] = np.concatenate([batches[-1], last])
     return batches
@@ -26,12 +31,14 @@ def identity_batches(
     images_per_identity: int,
     limit: int | None,
     rng: np.random.Generator,
+    *,
+    fewest: int = 2,
 ) -> list[list[tuple[int, int]]]:
     """P x K batches of (identity, member): P identities, for each K of its members, or all where it has fewer.
 
     `members` holds for each identity its members by domain; one of each domain comes before a second of any. Every
     identity comes once an epoch (at most `limit` of them). A last batch of one identity, which holds no negative, is
-    left out.
+    left out; one of less than `fewest` members joins its neighbour.
     """
     order = rng.permutation(len(members))[: limit if limit is not None else len(members)]
     batches = []
@@ -40,6 +47,8 @@ def identity_batches(
         if len(chosen) > 1:
             drawn = {one: _draw(members[one], images_per_identity, rng) for one in chosen}
             batches.append([(one, member) for one, own in drawn.items() for member in own])
+    if len(batches) > 1 and len(batches[-1]) < fewest:
+        batches[-2:] = [batches[-2] + batches[-1]]
     return batches
 
 

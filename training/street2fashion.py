@@ -6,6 +6,7 @@ Its encoder is the backbone with ImageNet weights; the loss is Dice plus binary 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from training.configs import Street2FashionConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
 from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit
+from training.gathering import own_weight
 from training.looks import EMBEDDING_BATCH, require, take
 from training.losses import dice_loss
 from training.metrics import intersection_over_union, iou_summary
@@ -89,9 +91,10 @@ class Street2FashionLearner(Learner):
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """Dice plus binary cross-entropy of (pictures, who is a person (N, H, W) bool)."""
         pictures, person = batch
-        logits = self.network(pictures)
+        logits = self.network(pictures).float()
         truth = person.to(logits.dtype)
-        return dice_loss(logits, truth) + F.binary_cross_entropy_with_logits(logits, truth), {}
+        total = dice_loss(logits, truth) + F.binary_cross_entropy_with_logits(logits, truth)
+        return total * own_weight(len(pictures), pictures.device), {}
 
     def evaluate(self) -> dict[str, float]:
         """The overlap of the validation masks."""
@@ -117,17 +120,14 @@ def train_street2fashion(
     schedule = config.schedule
     augmentation = MaskedAugmentation(config.size)
 
-    def load(members: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        both = pictures["train"].batch(members).permute(0, 3, 1, 2)  # (N, 4, H, W)
-        views = [augmentation(one[:3], one[3:]) for one in both]
-        return torch.stack([view[0] for view in views]).permute(0, 2, 3, 1), torch.cat([view[1] for view in views])
-
-    def plan(rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        return shuffled_batches(len(parts["train"]), schedule.batch_size, schedule.per_epoch, rng)
+    plan = partial(
+        shuffled_batches, len(parts["train"]), schedule.batch_size, schedule.per_epoch, fewest=schedule.fewest
+    )
+    load = partial(load_masked, pictures=pictures["train"], augmentation=augmentation)
 
     begin(schedule)
-    batches = Batches(plan, load, schedule.seed)
-    learner = Street2FashionLearner(config, schedule.epochs * len(batches), pictures["val"])
+    batches = Batches(plan, load, schedule.seed, schedule.workers)
+    learner = Street2FashionLearner(config, schedule.steps(len(batches)), pictures["val"])
     curves = fit(learner, batches, context, "street2fashion")
     metrics = {}
     for split in ("val", "test"):
@@ -144,15 +144,25 @@ def train_street2fashion(
     return finish([graph], description, metrics, plots, context)
 
 
+def load_masked(
+    members: NDArray[np.int64], pictures: Pictures, augmentation: MaskedAugmentation
+) -> tuple[Tensor, Tensor]:
+    """Of the `members` (N,) of `pictures` their augmented views (N, H, W, 3) uint8 and masks (N, H, W) bool."""
+    both = pictures.batch(members).permute(0, 3, 1, 2)  # (N, 4, H, W)
+    views = [augmentation(one[:3], one[3:]) for one in both]
+    return torch.stack([view[0] for view in views]).permute(0, 2, 3, 1), torch.cat([view[1] for view in views])
+
+
 def overlaps(network: PersonSegmenter, pictures: Pictures) -> NDArray[np.float64]:
     """Intersection over union of the network's mask with the true one for each of `pictures`, at network size."""
     training = network.training
     network.eval()
+    device = next(network.parameters()).device
     values = [np.empty(0)]
     with torch.inference_mode():
         for batch in pictures.batches(EMBEDDING_BATCH):
-            found = network(batch[..., :3]) > 0
-            values.append(intersection_over_union(found.numpy(), batch[..., 3].numpy() >= 128))
+            found = network(batch[..., :3].to(device)) > 0
+            values.append(intersection_over_union(found.cpu().numpy(), batch[..., 3].numpy() >= 128))
     network.train(training)
     return np.concatenate(values)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SHARED = (
     *("training.augment", "training.backbones", "training.export", "training.fit", "training.looks", "training.losses"),
     *("training.pictures", "training.probing", "training.samplers", "contracts.images", "contracts.masks"),
-    *("training.ibn", "training.weights"),
+    *("training.ibn", "training.weights", "training.gathering", "training.ranks"),
 )
 _MATCHING = (
     "training.matching",
@@ -35,7 +35,7 @@ _MATCHING = (
 )
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
-    *("serving.inference", "serving.precision", "serving.runtimes"),
+    *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
 )
 """The code that turns pictures into vectors."""
 
@@ -147,4 +147,4 @@ def _looks(step: Step, name: str) -> LookSet:
 
 def _package(step: Step, name: str) -> Path | None:
     digest = read_outcome(step.workspace.home, name).digest
-    return step.workspace.home.package(digest) if digest else None
+    return step.workspace.package(digest) if digest else None

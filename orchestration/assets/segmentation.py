@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 _NETWORK = (
     *("training.street2fashion", "training.augment", "training.backbones", "training.export", "training.fit"),
-    *("training.losses", "training.pictures", "contracts.images", "contracts.masks"),
+    *("training.losses", "training.pictures", "training.gathering", "training.ranks"),
+    *("contracts.images", "contracts.masks"),
 )
 _PREDICTION = (
     *("contracts.images", "contracts.masks", "orchestration.masking"),
-    *("serving.inference", "serving.precision", "serving.runtimes"),
+    *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
 )
 
 SHOWN = 3

@@ -82,7 +82,7 @@ def article_index(step: Step) -> Made:
     """The candidate's collection, brought to exactly the catalogue, counted and probed."""
     workspace = step.workspace
     package = read_candidate(workspace.home)
-    points = gather_points(workspace.home, read_catalogue(workspace), package.digest)
+    points = gather_points(workspace, read_catalogue(workspace), package.digest)
     result = workspace.index.reconcile(collection_name(package.digest), points)
     write_json(workspace.home.derived("index"), {"package": package.digest, "collection": result.reference})
     figures = {key: value for key, value in vars(result).items() if key != "reference"}

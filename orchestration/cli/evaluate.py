@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.errors import ThreadlineError
 from orchestration.cli.output import Json, console, errors, print_json, print_table
 from orchestration.cli.workspace import Limit, WorkspaceOption, open_workspace
 from orchestration.progress import TerminalReporter
@@ -18,6 +19,7 @@ from orchestration.sources.report import ImportReport
 
 if TYPE_CHECKING:
     from orchestration.evaluation import Evaluation, Score
+    from orchestration.street_backgrounds import BeforeStreets
     from serving.inference import PackageSession
 
 Source = Annotated[
@@ -30,7 +32,15 @@ Sheet = Annotated[Path | None, typer.Option("--sheet", help="Also draw a contact
 
 
 def evaluate(
-    source: Source,
+    source: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--source",
+            metavar="SOURCE PATH",
+            help="What the pictures are, as in `threadline import`, and where; by default the workspace's test photos.",
+            show_default=False,
+        ),
+    ] = None,
     package: Annotated[
         str,
         typer.Argument(
@@ -45,34 +55,61 @@ def evaluate(
             "--gallery", metavar="PATH", help="More articles: a folder with a CSV, or SOURCE:PATH. Repeatable."
         ),
     ] = None,
+    backgrounds: Annotated[
+        str | None,
+        typer.Option(
+            "--backgrounds",
+            metavar="SOURCE:PATH",
+            help="Street photos with masks: the studio photos are measured again, cut out and set before these.",
+        ),
+    ] = None,
     limit: Limit = None,
     sheet: Sheet = None,
     workspace: WorkspaceOption = None,
     json: Json = False,
 ) -> None:
-    """Measure a package on pairs of your own: each photo is searched in the source's articles and every gallery's.
+    """Measure a package: each photo is searched in the source's articles and every gallery's.
 
-    Nothing of the pictures is stored. With `--source sample` the path is the seed of a wardrobe to render.
+    Nothing of the pictures is stored. With `--source sample` the path is the seed of a wardrobe to render. Without
+    `--source` the photos are the workspace's own test photos, and the articles its whole catalogue.
     """
     from orchestration.evaluation import embed_looks, evaluate
     from orchestration.home import Home
-    from orchestration.measuring import gather_looks
+    from orchestration.measuring import gather_backgrounds, gather_looks, own_looks
     from orchestration.packages import find_package
     from orchestration.report_sheets import write_sample_sheet
+    from orchestration.street_backgrounds import measure_before_streets, stand_before
     from serving.inference import PackageSession
 
-    session = PackageSession(find_package(open_workspace(workspace), package))
+    if source is None and gallery:
+        raise ThreadlineError("--gallery goes with --source only", "name the photos with --source")
+    opened = open_workspace(workspace)
+    session = PackageSession(find_package(opened, package))
     with tempfile.TemporaryDirectory(prefix="threadline-evaluate-") as folder, TerminalReporter(errors) as reporter:
-        gathered = gather_looks(source, gallery or [], Path(folder), reporter, limit)
-        embedded = embed_looks(session, gathered.looks, Home(Path(folder) / "home"), reporter)
-        measured = evaluate(session, embedded, {})
+        place, temporary = Path(folder), Home(Path(folder) / "home")
+        gathered = gather_looks(source, gallery or [], place, reporter, limit) if source else own_looks(opened, limit)
+        home = temporary if source else opened.home
+        imports, left_out = list(gathered.imports), gathered.left_out
+        before = None
+        if backgrounds is not None:
+            streets = gather_backgrounds(backgrounds, opened, place / "backgrounds", reporter)
+            imports, left_out = imports + streets.imports, left_out + streets.left_out
+            standing = stand_before(gathered.looks, streets.rows, place / "composites", left_out, reporter)
+            before = measure_before_streets(session, standing, home, temporary, reporter)
+            measured, embedded = before.studio, before.embedded
+        else:
+            embedded = embed_looks(session, gathered.looks, home, reporter)
+            measured = evaluate(session, embedded, {})
         if sheet is not None:
             write_sample_sheet(sheet, session, embedded)
     if json:
-        print_json({**_account(session, source, gathered.imports, gathered.left_out), **_figures(measured)})
+        account = _account(session, source, imports, left_out)
+        print_json({**account, **_figures(measured), **(_street_figures(before) if before else {})})
         return
-    _say(session, source, gathered.imports, gathered.left_out)
+    _say(session, source, imports, left_out)
     _show(measured)
+    if before is not None:
+        _show_street(before)
     if sheet is not None:
         console.print(f"Drawn: {sheet}")
 
@@ -117,22 +154,23 @@ def evaluate_masks(
 
 
 def _account(
-    session: PackageSession, source: tuple[str, str], imports: Sequence[ImportReport], left_out: Counter[str]
+    session: PackageSession, source: tuple[str, str] | None, imports: Sequence[ImportReport], left_out: Counter[str]
 ) -> dict[str, Any]:
     package = session.package
     return {
         "package": {"digest": package.digest, "method": package.method, "precision": session.precision},
-        "source": {"name": source[0], "path": source[1]},
+        "source": {"name": source[0], "path": source[1]} if source else None,
         "imports": [report.as_json() for report in imports],
         "left_out": dict(left_out),
     }
 
 
 def _say(
-    session: PackageSession, source: tuple[str, str], imports: Sequence[ImportReport], left_out: Counter[str]
+    session: PackageSession, source: tuple[str, str] | None, imports: Sequence[ImportReport], left_out: Counter[str]
 ) -> None:
     package = session.package
-    console.print(f"{package.method} {package.digest[:12]} ({session.precision}) on {' '.join(source)}", markup=False)
+    photos = " ".join(source) if source else "the workspace's test photos"
+    console.print(f"{package.method} {package.digest[:12]} ({session.precision}) on {photos}", markup=False)
     for report in imports:
         for line in report.lines():
             console.print(line, markup=False)
@@ -148,6 +186,28 @@ def _figures(measured: Evaluation) -> dict[str, Any]:
         "domains": {name: apart["scores"][f"test, {name}"] for name in _domains(measured)},
         **{key: apart[key] for key in ("single_images", "by_category", "within_category")},
     }
+
+
+def _street_figures(before: BeforeStreets) -> dict[str, Any]:
+    """The scores before street backgrounds as plain values; those of the studio stand beside them."""
+    return {
+        "street": {
+            "score": asdict(before.street.scores["test"]),
+            "acc_20_kept": before.kept,
+            "masks": asdict(before.masks) if before.masks else None,
+        }
+    }
+
+
+def _show_street(before: BeforeStreets) -> None:
+    from orchestration.report_tables import mask_rows, score_rows
+
+    columns = ["figure", "value", "95 % interval"]
+    print_table("\nThe same photos before street backgrounds", columns, score_rows(before.street.scores["test"]))
+    if before.kept is not None:
+        console.print(f"Acc@20 before streets is {100 * before.kept:.1f} % of that in the studio.")
+    if before.masks is not None:
+        print_table("\nThe package's own person masks before streets", columns, mask_rows(before.masks))
 
 
 def _domains(measured: Evaluation) -> list[str]:

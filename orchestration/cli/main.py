@@ -62,6 +62,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("serve")(run.serve)
 app.command("up")(run.up)
+app.command("metrics")(run.metrics)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 

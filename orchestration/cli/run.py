@@ -1,4 +1,4 @@
-"""`threadline serve` and `threadline up`."""
+"""`threadline serve`, `threadline metrics` and `threadline up`."""
 
 from __future__ import annotations
 
@@ -44,22 +44,42 @@ def serve(
     os.execve(sys.executable, [sys.executable, "-m", "serving"], environment)  # the service takes this process over
 
 
+def metrics(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8002,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Answer Prometheus about the graph, until Ctrl-C: what is out of date or failed, runs, sensors, deliveries."""
+    from orchestration.graph_metrics import serve_metrics
+    from orchestration.instance import open_instance
+
+    found = open_workspace(workspace)
+    with open_instance(found.home) as instance:
+        server, thread = serve_metrics(found, instance, host, port)
+        console.print(f"Metrics of the graph: http://{host}:{server.server_port}/metrics   (Ctrl-C stops it)")
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            server.shutdown()
+
+
 def up(
     host: Host = "127.0.0.1",
     service_port: Annotated[int, typer.Option(help="The search page.")] = 8000,
     dagster_port: Annotated[int, typer.Option(help="Dagster's pages.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(help="MLflow's pages.")] = 5000,
     steward_port: Annotated[int, typer.Option(help="The steward's page, on this machine only.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="The graph's metrics, for Prometheus.")] = 8002,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Run Dagster's pages and daemon, MLflow, the search service and the steward's page together, until Ctrl-C."""
+    """Run Dagster's pages and daemon, MLflow, the search service, the steward's page and metrics, until Ctrl-C."""
     from orchestration.instance import open_instance
     from orchestration.locks import alone
     from orchestration.runs import fail_dead_runs, lock_of
 
     found = open_workspace(workspace)
     with alone(found.home.lock(lock_of("daemon")), "`threadline up`"):
-        for port in (service_port, dagster_port, mlflow_port, steward_port):
+        for port in (service_port, dagster_port, mlflow_port, steward_port, metrics_port):
             _check_free(host, port)
         with open_instance(found.home) as instance:
             lost = fail_dead_runs(instance, found.home, "daemon")
@@ -69,7 +89,7 @@ def up(
             **service_environment(found, host, service_port),
             MLFLOW_VARIABLE: _mlflow_pages(found, host, mlflow_port),
         }
-        services = _services(found, host, service_port, dagster_port, mlflow_port, steward_port)
+        services = _services(found, host, service_port, dagster_port, mlflow_port, steward_port, metrics_port)
         _supervise(services, environment, found.home.root / "logs")
 
 
@@ -88,8 +108,11 @@ def service_environment(workspace: Workspace, host: str, port: int) -> dict[str,
     }
 
 
-def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflow: int, steward: int) -> list[Service]:
+def _services(
+    workspace: Workspace, host: str, service: int, dagster: int, mlflow: int, steward: int, metrics: int
+) -> list[Service]:
     python, module, json = sys.executable, ("-m", "orchestration.definitions"), ("--log-format", "json")
+    threadline = (python, "-m", "orchestration.cli.main")
     services = [
         Service(
             "Dagster",
@@ -100,8 +123,13 @@ def _services(workspace: Workspace, host: str, service: int, dagster: int, mlflo
         Service("the search page", (python, "-m", "serving"), f"http://{host}:{service}/"),
         Service(
             "the steward's page",
-            (python, "-m", "orchestration.cli.main", "batches", "page", "--port", str(steward)),
+            (*threadline, "batches", "page", "--port", str(steward)),
             f"http://127.0.0.1:{steward}/",
+        ),
+        Service(
+            "the metrics",
+            (*threadline, "metrics", "--host", host, "--port", str(metrics)),
+            f"http://{host}:{metrics}/metrics",
         ),
     ]
     if not _has_mlflow_server(workspace):

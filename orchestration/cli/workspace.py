@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from orchestration.cli.output import console
 from orchestration.configuration import CONFIGURATION_FILE, TEMPLATE
 from orchestration.places import Places
 from orchestration.resources import Workspace, workspace_from_environment
+from training.presets import PresetName
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -25,7 +26,7 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take at most 
 def init(
     directory: Annotated[Path, typer.Argument(help="The directory to make a workspace of; it may exist already.")],
     preset: Annotated[
-        Literal["demo", "workstation"], typer.Option(help="Model sizes and epochs: minutes, or real data.")
+        PresetName, typer.Option(help="Model sizes and epochs: minutes, real data, or the published ones for GPUs.")
     ] = "workstation",
 ) -> None:
     """Make a workspace: `threadline.toml`, a DVC repository, and places for incoming and accepted batches."""

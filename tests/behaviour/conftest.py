@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from orchestration.execution import materialize
 from tests.behaviour.tiny import TinyWorkspace, make_tiny
@@ -15,11 +17,20 @@ from tests.behaviour.world import World, counting
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with everything trained, indexed and released once; never changed."""
-    root = tmp_path_factory.mktemp("built")
-    make_tiny(root)
-    done = materialize(TinyWorkspace(root))
-    assert not done.failed, done.failed
+    """A workspace with everything trained, indexed and released once; never changed.
+
+    The processes that share the tests share it as well: the first one builds, the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    root, done = folder / "built", folder / "built.done"
+    with FileLock(folder / "built.lock"):
+        if not done.exists():
+            make_tiny(root)
+            made = materialize(TinyWorkspace(root))
+            assert not made.failed, made.failed
+            done.touch()
     return root
 
 

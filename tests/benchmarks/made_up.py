@@ -1,14 +1,22 @@
-"""Made-up articles for benchmarks of the index: vectors in clusters, as those of similar garments are."""
+"""Made-up things for benchmarks: articles, vectors in clusters as those of similar garments are, pictures."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from contracts.images import Picture, Size
 from contracts.index import Points
+from contracts.model_package import Provenance
 from contracts.vocabulary import CATEGORIES
+
+if TYPE_CHECKING:
+    from training.context import Progress, TrainingContext
 
 Floats = NDArray[np.float32]
 _COLOURS = ("black", "blue", "green", "grey", "navy", "red", "white", "yellow")
@@ -62,3 +70,20 @@ def payload(number: int) -> dict[str, Any]:
         "price": 5.0 + number % 200,
         "in_stock": number % 5 != 0,
     }
+
+
+def picture(random: np.random.Generator, size: Size) -> Picture:
+    """A picture of `size` (height, width): soft blobs with some grain, which compress as photos do."""
+    blobs = Image.fromarray(random.integers(0, 256, (6, 4, 3), dtype=np.uint8))
+    soft = np.asarray(blobs.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return np.clip(soft + random.normal(0, 8, soft.shape), 0, 255).astype(np.uint8)
+
+
+def training_context(folder: Path, report: Callable[[Progress], None]) -> TrainingContext:
+    """A training's folders below `folder`; `report` is told of its progress."""
+    from training.context import TrainingContext
+
+    places = {name: folder / name for name in ("out", "checkpoints", "pictures", "plots")}
+    for place in places.values():
+        place.mkdir()
+    return TrainingContext(**places, report=report, log=lambda values, step: None, provenance=Provenance())

@@ -26,6 +26,9 @@ from contracts.batches import (
 from contracts.errors import ThreadlineError
 from contracts.files import read_table, write_table
 
+MANY = 50_001
+"""More rows than are converted together."""
+
 words = st.text(max_size=12)
 sides = st.integers(0, 2**31 - 1)
 boxes = st.builds(Box, sides, sides, sides, sides, sides, sides)
@@ -166,3 +169,9 @@ def test_names_of_batches(name: str) -> None:
 def test_names_that_no_batch_has(name: str) -> None:
     with pytest.raises(ThreadlineError, match="cannot name a batch"):
         check_batch_name(name)
+
+
+def test_many_rows_come_back_in_order(tmp_path: Path) -> None:
+    rows = [Pair(f"p{number}", f"a{number}") for number in range(MANY)]
+    write_street_batch(tmp_path, [], rows)
+    assert list(read_street_batch(tmp_path).pairs) == rows

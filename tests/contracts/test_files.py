@@ -9,6 +9,7 @@ import pytest
 
 from contracts.files import (
     digest_of,
+    digest_of_rows,
     new_directory,
     read_table,
     replacing,
@@ -93,3 +94,5 @@ def test_digests(tmp_path: Path) -> None:
     assert sha256_of_file(tmp_path / "file") == sha256_of_bytes(b"abc") == expected
     assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1})
     assert digest_of([1, 2]) != digest_of([2, 1])
+    for rows in ([], [{"b": "Größe", "a": 1.5}], [[1, None], {"x": True}, "text"]):
+        assert digest_of_rows(iter(rows)) == digest_of(rows)

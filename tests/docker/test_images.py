@@ -66,7 +66,7 @@ def test_mounted_files_and_volumes_exist(compose: dict[str, Any], checkout: Path
 
 def test_ports_are_open_on_this_machine_only(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert len(ports) == 3 and all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == 4 and all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_the_services_are_told_with_variables_that_are_read(compose: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_the_final_stage_builds_nothing_and_is_nobody(name: str, checkout: Path)
 
 def test_the_image_of_the_service_takes_no_training_stack(checkout: Path) -> None:
     text = (checkout / "docker" / "Dockerfile.serving").read_text(encoding="utf-8")
-    assert '".[serving]"' in text
+    assert '".[serving,tracing]"' in text
 
 
 def _filled(value: str) -> str:

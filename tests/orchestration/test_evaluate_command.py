@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,33 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from contracts.batches import read_catalogue_batch, read_street_batch, write_catalogue_batch
 from contracts.errors import ThreadlineError
-from contracts.files import write_text
+from contracts.files import sha256_of_file, write_text
+from contracts.images import encode_jpeg
+from contracts.masks import write_mask
 from contracts.model_package import read_package
+from contracts.splits import write_splits
 from orchestration.candidates import pretrained
 from orchestration.cli.main import app
 from orchestration.configuration import TEMPLATE
 from orchestration.packages import find_package, find_segmenter
 from orchestration.resources import Workspace
+from orchestration.rows import write_rows
 from orchestration.silence import silent
+from orchestration.sources.sample import SampleSize, deliver_sample
+from orchestration.sources.wardrobe import make_garment, plan_outfits, render_scene
 from orchestration.tracking import log_training, register_serving
+from orchestration.training_sets import look_rows
 from tests.serving.fixtures import empty_registry
 from tests.serving.shop import Shop
+from training.sets import LookSet, Segmentation
 
 pytestmark = pytest.mark.slow
 
 __all__ = ["empty_registry"]
 
+GARMENTS = 8
 ROWS = ["photo,article_id"]
 
 
@@ -52,6 +63,41 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, shop: Shop, empty_regist
         register_serving(uri, "fashion2shop", logged.version)
     workspace.registry.publish("1", "collection")
     return workspace
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of street photos with masks."""
+    root = tmp_path_factory.mktemp("streets")
+    outfits = plan_outfits([make_garment(5, number) for number in range(GARMENTS)], 5, 1)
+    rows = ["photo,mask"]
+    for index, outfit in enumerate(outfits):
+        scene = render_scene(outfit, 5, index, "street", (320, 240))
+        (root / f"{index}.jpg").write_bytes(encode_jpeg(scene.picture))
+        write_mask(root / f"{index}.png", scene.mask)
+        rows.append(f"{index}.jpg,{index}.png")
+    (root / "photos.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture
+def shop_of_the_sample(workspace: Workspace, tmp_path: Path, streets: Path) -> Workspace:
+    """The same packages beside a small wardrobe, whose photos are all test photos; one street was learnt from."""
+    shutil.copytree(workspace.root, tmp_path / "workspace")
+    own = Workspace(tmp_path / "workspace")
+    catalogue, street = own.data / "catalogue", own.data / "street"
+    deliver_sample(catalogue, street, seed=4, size=SampleSize(garments=GARMENTS), workers=1)
+    articles, shown = read_catalogue_batch(catalogue).articles, read_street_batch(street)
+    articles = [replace(one, images=tuple(f"catalogue/{image}" for image in one.images)) for one in articles]
+    photos = [replace(one, image=f"street/{one.image}") for one in shown.photos]
+    sides = {("photo", one.photo_id): "test" for one in photos} | {("article", a.article_id): "test" for a in articles}
+    own.home.catalogue.mkdir(parents=True)
+    write_catalogue_batch(own.home.catalogue, articles)
+    write_splits(own.home.splits, sides)
+    write_rows(own.home.derived("look_set"), [look_rows(photos, shown.pairs, articles, sides)], LookSet)
+    learnt = Segmentation("0", Path("0.jpg"), sha256_of_file(streets / "0.jpg"), Path("0.png"), "", "train")
+    write_rows(own.home.derived("mask_set"), [learnt], Segmentation)
+    return own
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +219,9 @@ def test_a_package_that_is_not_there_is_said_with_a_remedy(workspace: Workspace,
         (["evaluate", "--source", "folder", "{articles}"], "brings no photos"),
         (["evaluate", "--source", "folder-photos", "{photos}"], "no article"),
         (["evaluate-masks", "--source", "folder-photos", "{photos}"], "no photo with a mask"),
+        (["evaluate"], "no look set yet"),
+        (["evaluate", "--gallery", "{articles}"], "goes with --source"),
+        (["evaluate", "--source", "sample", "1", "--limit", "4", "--backgrounds", "{photos}"], "what kind of photos"),
     ],
 )
 def test_what_cannot_be_measured_is_said_plainly(
@@ -194,3 +243,38 @@ def test_the_untrained_package_is_measured_on_a_rendered_wardrobe(tmp_path: Path
     assert found["score"]["queries"] == found["imports"][0]["taken"]["photos"]
     assert 1 / 24 < found["score"]["acc"]["1"] < 0.9
     assert set(found["domains"]) == {"street", "studio"}
+
+
+def test_studio_photos_are_measured_again_before_streets(workspace: Workspace, streets: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    asked = [
+        "--source",
+        "sample",
+        "3",
+        "--limit",
+        "8",
+        "--backgrounds",
+        f"folder-photos:{streets}",
+        "--sheet",
+        str(sheet),
+    ]
+    found = run(workspace, "evaluate", *asked)
+    studio, street = found["score"], found["street"]["score"]
+    assert 0 < studio["queries"] == street["queries"]
+    assert studio["gallery"] == street["gallery"] == 8
+    assert found["street"]["acc_20_kept"] == street["acc"]["20"] / studio["acc"]["20"]
+    assert found["street"]["masks"]["photos"] == street["queries"]
+    assert 0 < found["street"]["masks"]["iou"] < 1
+    assert found["left_out"]["photos that are not of a studio"] > 0
+    assert sheet.stat().st_size > 1000
+
+
+def test_without_a_source_the_workspace_s_own_test_photos_are_searched_in_its_catalogue(
+    shop_of_the_sample: Workspace,
+) -> None:
+    found = run(shop_of_the_sample, "evaluate", "2", "--limit", "2", "--backgrounds", "sample:4")
+    assert found["source"] is None
+    assert found["score"]["queries"] == 2
+    assert found["score"]["gallery"] == GARMENTS
+    assert found["street"]["masks"] is None
+    assert found["left_out"]["backgrounds that models learnt from"] > 0

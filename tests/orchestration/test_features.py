@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from contracts.images import Picture
-from orchestration.features import CHUNK, FeatureStore, compute_missing
+from orchestration.features import CHUNK, FeatureStore, compute_missing, forget
 
 
 def pictures(folder: Path, count: int) -> dict[str, Path]:
@@ -61,3 +61,17 @@ def test_an_interruption_keeps_the_finished_chunks(tmp_path: Path) -> None:
 def test_equal_pictures_are_computed_once(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     assert store.missing(["a", "b", "a"]) == ["a", "b"]
+
+
+def test_a_store_sees_what_others_added_and_what_was_erased(tmp_path: Path) -> None:
+    ours, rows = FeatureStore(tmp_path), np.arange(6, dtype=np.float32).reshape(3, 2)
+    ours.add(["a", "b"], rows[:2])
+    other = tmp_path / "other.parquet"
+    FeatureStore(tmp_path / "elsewhere").add(["c"], rows[2:])
+    next((tmp_path / "elsewhere").glob("*.parquet")).rename(other)
+    assert FeatureStore(tmp_path).get(["c", "a"]).tolist() == [[4, 5], [0, 1]]
+    forget(tmp_path, ["a"])
+    assert FeatureStore(tmp_path).missing(["a", "b", "c"]) == ["a"]
+    assert FeatureStore(tmp_path).get(["b", "c"]).tolist() == [[2, 3], [4, 5]]
+    other.unlink()
+    assert FeatureStore(tmp_path).missing(["b", "c"]) == ["c"]

@@ -63,6 +63,7 @@ def test_the_environment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("THREADLINE_DAGSTER_URL", "postgresql://shop:s3cret@db/dagster"),  # the driver is to be named
         ("THREADLINE_TRACKING_URI", "shop:s3cret@db"),
         ("THREADLINE_DVC_REMOTE", "shelf"),
+        ("THREADLINE_DERIVED_ROOT", "shelf"),
     ],
 )
 def test_nonsense_is_refused_by_the_name_of_its_variable(
@@ -81,6 +82,15 @@ def test_the_files_of_experiments_lie_where_they_are_asked_for(tmp_path: Path) -
     assert artifacts(tracking_uri="https://mlflow.example") is None
     assert artifacts(tracking_uri="postgresql+psycopg2://db/mlflow") == str(tmp_path / "mlflow" / "artifacts")
     assert artifacts(tracking_uri="https://mlflow.example", artifact_root="s3://shop") == "s3://shop"
+
+
+def test_derived_tables_lie_where_they_are_asked_for(tmp_path: Path) -> None:
+    def splits(**named: str) -> str:
+        return str(Home(tmp_path, Services(**named)).splits)  # type: ignore[arg-type]
+
+    assert splits() == f"{tmp_path}/splits.parquet"
+    assert splits(derived_root="/shelf") == "/shelf/splits.parquet"
+    assert splits(derived_root="s3://shop/tables/") == "s3://shop/tables/splits.parquet"
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:

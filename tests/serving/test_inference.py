@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from contracts.model_package import Graph, ModelPackage, Sizes, digests_of_graph
 from contracts.quiet import OFF
 from serving import runtimes
 from serving.inference import PackageSession, mask_of, pool, unit
-from serving.precision import agreement, reference_pictures
+from serving.precision import agreement, recall
+from serving.reference_pictures import reference_articles, reference_photos
 from serving.runtimes import RUNTIMES, engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +109,7 @@ def package(root: Path, graphs: tuple[Graph, ...], *, fragile: bool = False) -> 
         elif graph == "photo_encoder":
             save_encoder(path, PHOTO, PHOTO_W, fragile=fragile)
         elif graph == "article_encoder":
-            save_encoder(path, ARTICLE, ARTICLE_W)
+            save_encoder(path, ARTICLE, ARTICLE_W if "article_head" in graphs else ARTICLE_W @ HEAD_W)
         elif graph == "article_head":
             save_head(path)
         else:
@@ -291,11 +293,31 @@ def test_agreement_is_that_of_the_worst_vector_and_of_all_pixels() -> None:
     assert agreement("segmenter", masks, shifted) == pytest.approx(0.98)
 
 
-def test_reference_pictures_are_varied_and_always_the_same() -> None:
-    one = reference_pictures((40, 30))
-    assert one.shape == (4, 40, 30, 3)
-    np.testing.assert_array_equal(one, reference_pictures((40, 30)))
+@pytest.mark.parametrize("drawn", [reference_articles, reference_photos])
+def test_reference_pictures_are_varied_and_always_the_same(drawn: Callable[..., NDArray[np.uint8]]) -> None:
+    one = drawn((40, 30))
+    assert one.shape == (16, 40, 30, 3)
+    np.testing.assert_array_equal(one, drawn((40, 30)))
+    np.testing.assert_array_equal(one[:4], drawn((40, 30), 4))
+    assert all(np.any(one[number] != one[other]) for number in range(16) for other in range(number))
     assert one.std() > 30
+
+
+def test_much_of_a_reference_article_is_plain_white_and_some_hardly_differ_from_it() -> None:
+    articles = reference_articles((160, 120))
+    assert np.mean(articles > 250) > 0.45
+    assert min(float(each.mean()) for each in articles) < 180
+    assert max(float(each.mean()) for each in articles) > 245
+
+
+def test_recall_counts_every_place() -> None:
+    articles = np.eye(4, dtype=np.float32)
+    assert recall({"photo_encoder": articles * 3, "article_encoder": articles}) == pytest.approx(1.0)
+    photos = articles.copy()
+    photos[0] = [0.5, 0.9, 0.6, 0.1]  # its garment comes third
+    assert recall({"photo_encoder": photos, "article_encoder": articles}) == pytest.approx(1 - 2 / 16, abs=1e-3)
+    headed = {"photo_encoder": articles, "article_encoder": np.ones((4, 9), np.float32), "article_head": articles}
+    assert recall(headed) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("shape", [(1440, 1080), (300, 900), (50, 37), (30, 20)])

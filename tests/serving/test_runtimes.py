@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper
 
 from contracts.errors import ThreadlineError
+from contracts.model_package import ModelPackage, Sizes, digests_of_graphs, graph_path, write_package
 from serving import runtimes
 from serving.inference import PackageSession
+from serving.openvino_split import split
+from serving.precision import agreement
+from serving.reference_pictures import reference_articles
 from serving.runtimes import RUNTIMES, engine
-from tests.serving.test_inference import PLAIN, album, package
+from tests.serving.test_inference import PLAIN, album, package, save, scaled, usable
 
 REAL = onnxruntime.InferenceSession
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -138,6 +143,102 @@ def test_without_an_intel_gpu_it_cannot_be_pinned() -> None:
         pytest.skip("this machine has one")
     with pytest.raises(ThreadlineError, match="finds no GPU"):
         engine("openvino-gpu-float16")
+
+
+WIDTH = 16
+
+
+def save_network(path: Path, *, brittle: bool = False) -> None:
+    """Two strided convolutions on (64, 48) pictures, and a third where the maps are small.
+
+    `brittle` adds and takes away so much behind them that bfloat16 loses the rest.
+    """
+    random = np.random.default_rng(5)
+    weights = {
+        "a": random.normal(size=(WIDTH, 3, 3, 3)) / 3,
+        "b": random.normal(size=(WIDTH, WIDTH, 3, 3)) / 9,
+        "c": random.normal(size=(WIDTH, WIDTH, 3, 3)) / 9,
+        "d": random.normal(size=(WIDTH, WIDTH, 1, 1)),
+    }
+    if brittle:
+        weights["d"] *= 1e-3
+    strided = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
+    nodes = [
+        *scaled(),
+        helper.make_node("Transpose", ["x"], ["maps"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["maps", "a"], ["half"], **strided),
+        helper.make_node("Relu", ["half"], ["half_relu"]),
+        helper.make_node("Conv", ["half_relu", "b"], ["quarter"], **strided),
+        helper.make_node("Conv", ["quarter", "c"], ["eighth"], **strided),
+        helper.make_node("Relu", ["eighth"], ["eighth_relu"]),
+        helper.make_node("Conv", ["eighth_relu", "d"], ["small"], kernel_shape=[1, 1]),
+        *(
+            [
+                helper.make_node("Add", ["small", "thousand"], ["large"]),
+                helper.make_node("Conv", ["large", "alternating"], ["last"], kernel_shape=[1, 1]),
+            ]
+            if brittle
+            else [helper.make_node("Conv", ["small", "alternating"], ["last"], kernel_shape=[1, 1])]
+        ),
+        helper.make_node("ReduceMean", ["last"], ["out"], axes=[2, 3], keepdims=0),
+    ]
+    alternating = np.eye(WIDTH) - np.roll(np.eye(WIDTH), 1, axis=0)
+    constants = {key: value.astype(np.float32) for key, value in weights.items()} | {
+        "full": np.float32(255),
+        "alternating": alternating[..., None, None].astype(np.float32),
+    }
+    if brittle:
+        constants["thousand"] = np.float32(1000)
+    save(path, nodes, {"pictures": ["n", 64, 48, 3]}, ["n", WIDTH], constants)
+
+
+def test_a_cut_model_computes_what_the_whole_one_does(tmp_path: Path) -> None:
+    save_network(tmp_path / "network.onnx")
+    core = runtimes._openvino().Core()
+    halves = split(core.read_model(tmp_path / "network.onnx"))
+    assert halves is not None
+    assert [list(each.get_partial_shape())[1:] for each in halves.first.outputs] == [[WIDTH, 16, 12]], "a quarter"
+    exact = engine("onnxruntime-float32").load(tmp_path / "network.onnx")
+    pictures = reference_articles((64, 48), 5)
+    first, rest = (core.compile_model(each, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}) for each in halves)
+    found = rest([*first([pictures]).values()])[0]
+    np.testing.assert_allclose(found, exact(pictures), rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_without_maps_is_left_whole(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Flatten", ["pictures"], ["flat"], axis=1),
+        helper.make_node("Cast", ["flat"], ["float"], to=1),
+        helper.make_node("MatMul", ["float", "w"], ["out"]),
+    ]
+    constants = {"w": np.ones((8 * 6 * 3, 2), np.float32)}
+    save(tmp_path / "flat.onnx", nodes, {"pictures": ["n", 8, 6, 3]}, ["n", 2], constants)
+    assert split(runtimes._openvino().Core().read_model(tmp_path / "flat.onnx")) is None
+
+
+@pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
+def test_first_layers_in_float32_bring_bfloat16_closer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, pictures = tmp_path / "network.onnx", reference_articles((64, 48))
+    save_network(path)
+    exact = engine("openvino-float32").load(path)(pictures)
+    cut = engine("openvino-bfloat16").load(path)(pictures)
+    monkeypatch.setattr(runtimes, "split", lambda _: None)
+    whole = engine("openvino-bfloat16").load(path)(pictures)
+    near, far = (agreement("article_encoder", each, exact) for each in (cut, whole))
+    assert 1 - near < 0.7 * (1 - far)
+    assert near < 1 - 1e-7, "the rest does compute in bfloat16"
+
+
+@pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
+@pytest.mark.parametrize(("brittle", "chosen"), [(False, "openvino-bfloat16"), (True, "openvino-float32")])
+def test_a_network_that_float32_alone_computes_is_left_to_it(tmp_path: Path, brittle: bool, chosen: str) -> None:
+    root = tmp_path / "network"
+    root.mkdir()
+    save_network(graph_path(root, "article_encoder"), brittle=brittle)
+    files = digests_of_graphs(root, ("article_encoder",))
+    sizes = Sizes(article=(64, 48))
+    write_package(root, ModelPackage(method="network", kind="features", sizes=sizes, dimension=WIDTH, files=files))
+    assert PackageSession(root).precision == chosen
 
 
 def test_the_names_say_runtime_and_format() -> None:
