@@ -1,11 +1,12 @@
 """The processes of one machine that train together: this one is rank 0, the others are started beside it.
 
-They are started afresh and not forked, for this process may have run threads, gradients or a GPU. What they do is
-handed to them as a file. They share rank 0's end: when it fails they are stopped, when one of them fails it does too.
+They are started afresh and not forked, for this process may have run threads, gradients or a GPU. They share rank 0's
+end: when it fails they are stopped, when one of them fails it does too.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -52,9 +53,8 @@ def together(devices: int, follow: Callable[[], None]) -> Iterator[None]:
     check_devices(devices)
     with tempfile.TemporaryDirectory(prefix="threadline-ranks-") as name:
         folder = Path(name)
-        torch.save(follow, folder / "work")
         others = start_processes(  # type: ignore[no-untyped-call]
-            _follow, (name, devices), nprocs=devices - 1, join=False, start_method="spawn"
+            _follow, (follow, name, devices), nprocs=devices - 1, join=False, start_method="spawn"
         )
         assert isinstance(others, ProcessContext)
         try:
@@ -88,10 +88,10 @@ def strategy() -> DDPStrategy:
     )
 
 
-def _follow(number: int, name: str, devices: int) -> None:
+def _follow(number: int, handed: Callable[[], None], name: str, devices: int) -> None:
     """Be one of the other ranks, the first of which has the `number` 0."""
     folder = Path(name)
-    work = torch.load(folder / "work", weights_only=False)  # what rank 0 has just written there
+    work = copy.deepcopy(handed)  # its tensors lie in memory that is shared with the other ranks
     (folder / f"ready-{number + 1}").touch()
     while not (folder / "all-ready").exists():
         if not _rank_0_lives():

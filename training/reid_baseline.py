@@ -9,7 +9,7 @@ photo of several articles stands for one of them at a time; its other articles n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -247,31 +247,15 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     near = {one for photo in photos["val"] for one in photo.articles}
     nearby = [article for article in looks.articles if article.article_id in near]
     validation = Side(photos["val"], nearby, config, context)
-    schedule = config.schedule
     members = members_of(train)
-    per_identity = float(np.mean([min(config.images_per_identity, sum(map(len, one))) for one in members]))
-    identities = max(2, round(schedule.batch_size / per_identity))
 
-    begin(schedule)
-    plan = partial(
-        identity_batches,
-        members,
-        identities,
-        config.images_per_identity,
-        schedule.per_epoch,
-        fewest=schedule.fewest,
-    )
-    steps = schedule.steps(len(plan(np.random.default_rng(schedule.seed))))
+    begin(config.schedule)
+    plan = plan_of(members, config)
+    steps = config.schedule.steps(len(plan(np.random.default_rng(config.schedule.seed))))
     learner = ReidLearner(config, steps, len(learnt), validation)
     fill = learner.network.backbone.normalise.mean_colour
-    published = config.augmentation == "published"
-    augmentation = (
-        reid_augmentation(config.size, config.erasing, fill)
-        if published
-        else photo_augmentation(config.size, config.erasing)
-    )
-    load = partial(load_batch, side=train, augmentation=augmentation)
-    batches = Batches(plan, load, schedule.seed, schedule.workers)
+    load = partial(load_batch, side=train, augmentation=augmentation_of(config, fill))
+    batches = Batches(plan, load, config.schedule.seed, config.schedule.workers)
     if config.probing.steps and not resumable(context):
         _probe_heads(learner, train, members, context)
     curves = fit(learner, batches, context, "reid_baseline")
@@ -295,6 +279,29 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
         "pooling": "mean",
     }
     return finish(graphs, description, metrics, plots, context)
+
+
+def plan_of(
+    members: Sequence[Sequence[Sequence[int]]], config: ReidBaselineConfig
+) -> Callable[[np.random.Generator], list[list[tuple[int, int]]]]:
+    """Draws the batches of an epoch, of the configured size where articles have fewer images than asked for."""
+    per_identity = float(np.mean([min(config.images_per_identity, sum(map(len, one))) for one in members]))
+    identities = max(2, round(config.schedule.batch_size / per_identity))
+    return partial(
+        identity_batches,
+        members,
+        identities,
+        config.images_per_identity,
+        config.schedule.per_epoch,
+        fewest=config.schedule.fewest,
+    )
+
+
+def augmentation_of(config: ReidBaselineConfig, fill: Sequence[int]) -> Augmentation:
+    """The augmentation that `config` names; `fill` is the colour of what the published one erases."""
+    if config.augmentation == "published":
+        return reid_augmentation(config.size, config.erasing, fill)
+    return photo_augmentation(config.size, config.erasing)
 
 
 def _probe_heads(

@@ -28,19 +28,32 @@ Source = Annotated[
         "--source", metavar="SOURCE PATH", help="What the pictures are, as in `threadline import`, and where."
     ),
 ]
+SourceOrOwn = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        "--source",
+        metavar="SOURCE PATH",
+        help="What the pictures are, as in `threadline import`, and where; by default the workspace's test photos.",
+        show_default=False,
+    ),
+]
+Gallery = Annotated[
+    list[str] | None,
+    typer.Option("--gallery", metavar="PATH", help="More articles: a folder with a CSV, or SOURCE:PATH. Repeatable."),
+]
+Backgrounds = Annotated[
+    str | None,
+    typer.Option(
+        "--backgrounds",
+        metavar="SOURCE:PATH",
+        help="Street photos with masks: the studio photos are measured again, cut out and set before these.",
+    ),
+]
 Sheet = Annotated[Path | None, typer.Option("--sheet", help="Also draw a contact sheet, as a PNG.")]
 
 
 def evaluate(
-    source: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            "--source",
-            metavar="SOURCE PATH",
-            help="What the pictures are, as in `threadline import`, and where; by default the workspace's test photos.",
-            show_default=False,
-        ),
-    ] = None,
+    source: SourceOrOwn = None,
     package: Annotated[
         str,
         typer.Argument(
@@ -49,20 +62,8 @@ def evaluate(
             show_default=False,
         ),
     ] = "champion",
-    gallery: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--gallery", metavar="PATH", help="More articles: a folder with a CSV, or SOURCE:PATH. Repeatable."
-        ),
-    ] = None,
-    backgrounds: Annotated[
-        str | None,
-        typer.Option(
-            "--backgrounds",
-            metavar="SOURCE:PATH",
-            help="Street photos with masks: the studio photos are measured again, cut out and set before these.",
-        ),
-    ] = None,
+    gallery: Gallery = None,
+    backgrounds: Backgrounds = None,
     limit: Limit = None,
     sheet: Sheet = None,
     workspace: WorkspaceOption = None,
@@ -96,10 +97,8 @@ def evaluate(
             imports, left_out = imports + streets.imports, left_out + streets.left_out
             standing = stand_before(gathered.looks, streets.rows, place / "composites", left_out, reporter)
             before = measure_before_streets(session, standing, home, temporary, reporter)
-            measured, embedded = before.studio, before.embedded
-        else:
-            embedded = embed_looks(session, gathered.looks, home, reporter)
-            measured = evaluate(session, embedded, {})
+        embedded = before.embedded if before else embed_looks(session, gathered.looks, home, reporter)
+        measured = before.studio if before else evaluate(session, embedded, {})
         if sheet is not None:
             write_sample_sheet(sheet, session, embedded)
     if json:
@@ -107,9 +106,7 @@ def evaluate(
         print_json({**account, **_figures(measured), **(_street_figures(before) if before else {})})
         return
     _say(session, source, imports, left_out)
-    _show(measured)
-    if before is not None:
-        _show_street(before)
+    _show(measured, before)
     if sheet is not None:
         console.print(f"Drawn: {sheet}")
 
@@ -214,7 +211,7 @@ def _domains(measured: Evaluation) -> list[str]:
     return [name.removeprefix("test, ") for name in measured.scores if name.startswith("test, ")]
 
 
-def _show(measured: Evaluation) -> None:
+def _show(measured: Evaluation, before: BeforeStreets | None) -> None:
     from orchestration.report_tables import score_rows
 
     score = measured.scores["test"]
@@ -237,3 +234,5 @@ def _show(measured: Evaluation) -> None:
         "queries. A category within it: among its own articles; merged: in the whole gallery.",
         style="dim",
     )
+    if before is not None:
+        _show_street(before)
