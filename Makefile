@@ -60,7 +60,7 @@ endif
 	$(BIN)/python -m tests.benchmarks.automation
 	$(BIN)/python -m tests.benchmarks.million
 	$(BIN)/python -m tests.benchmarks.embedding
-	$(BIN)/python -m tests.benchmarks.training
+	$(BIN)/python -m tests.benchmarks.learning
 	$(BIN)/python tests/benchmarks/test_evaluation_memory.py 1280 8
 
 format: $(INSTALLED)

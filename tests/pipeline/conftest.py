@@ -24,6 +24,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Demo:
             shutil.copy2(checkout / name, root / name)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     installed = f"{BIN.parent}/.installed"
-    made = run(["make", "-o", installed, "demo", f"VENV={BIN.parent}"], root, 1200)
+    made = run(["make", "-o", installed, "demo", f"VENV={BIN.parent}"], root, 2400)
     assert made.code == 0, made.out + made.err
     return Demo(root, made)

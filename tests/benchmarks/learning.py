@@ -1,4 +1,4 @@
-"""How fast a training learns: `python -m tests.benchmarks.training`; prints the table of docs/benchmarks.md.
+"""How fast a training learns: `python -m tests.benchmarks.learning`; prints the table of docs/benchmarks.md.
 
 The strong baseline of the preset `workstation`, as `threadline materialize` trains it (loading, augmentation, every
 loss, checkpoints), beside a plain float32 loop over the same network: pictures that are in memory already, one loss,
