@@ -34,8 +34,11 @@ class Demo:
 
 
 def environment(root: Path) -> Mapping[str, str]:
-    """The tests' own tools first, no workspace, servers or threads of the caller, and DVC's state beside the copy."""
-    own = ("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_", "OMP_")
+    """The tests' own tools first, no workspace, servers or threads of the caller, and DVC's state beside the copy.
+
+    How threads wait stays the caller's: those of a demo beside other tests should not spin.
+    """
+    own = ("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_", "OMP_NUM_THREADS")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site")}
 
