@@ -180,7 +180,8 @@ class ReidBaselineConfig:
     As published there is no `dropout` (of the backbone's features), no contrast, and no photo is looked at a second
     time `mirrored`: see `as_published`. Without `neck` every loss, and retrieval, sees one feature. Pictures are
     augmented as `published` (padded and cropped, up to 0.4 of them erased) or as a `photo` is for the matching networks
-    (another crop, other light, a small part erased), erased with the probability `erasing`.
+    (another crop, other light, a small part erased), erased with the probability `erasing`. The first `early_epochs`
+    learn from pictures whose sides are `early_scale` as long: they cost less, and teach nearly the same.
     """
 
     size: Size
@@ -208,6 +209,8 @@ class ReidBaselineConfig:
     erasing: float = 0.25
     dropout: float = 0.3
     mirrored: bool = True
+    early_epochs: int = 0
+    early_scale: float = 0.75
     probing: Probing = field(default_factory=Probing)
 
     @classmethod

@@ -120,7 +120,7 @@ def workstation() -> Preset:
     return Preset(
         street2fashion=Street2FashionConfig(
             (320, 224),
-            Schedule(epochs=8, batch_size=8, learning_rate=1e-3),
+            Schedule(epochs=24, batch_size=8, learning_rate=1e-3),
             BackboneConfig(),
             decoder_channels=(96, 64, 48, 32, 16),
         ),
@@ -128,12 +128,13 @@ def workstation() -> Preset:
         studio2shop=matching,
         fashion2shop=matching,
         reid_baseline=ReidBaselineConfig(
-            size,
-            Schedule(epochs=12, batch_size=192, head_learning_rate=1e-3, weight_decay=0.05),
+            (256, 192),
+            Schedule(epochs=11, batch_size=128, head_learning_rate=1e-3, weight_decay=0.05),
             backbone,
             identity_weight=0,
             triplet_weight=0,
             center_weight=0,
+            early_epochs=7,
             probing=Probing(batch_size=1024),
         ),
         pretrained=PretrainedConfig((160, 120)),

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torchvision.transforms.v2.functional import resize
 
 from training.augment import Augmentation, augmented, photo_augmentation, reid_augmentation
 from training.backbones import Backbone, Mirrored
@@ -124,9 +125,17 @@ class ReidLearner(Learner):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum of the parts, and each of them, of the batch of all ranks."""
-        features = gathered(self.network.backbone(batch.pictures).float())
+        features = gathered(self.network.backbone(self.sized(batch.pictures)).float())
         with in_full_precision(features):
             return self.loss_of(features, batch.of_all_ranks())
+
+    def sized(self, pictures: Tensor) -> Tensor:
+        """`pictures` (N, H, W, 3) uint8 as this epoch learns from them: smaller in the early ones."""
+        if self.current_epoch >= self.config.early_epochs:
+            return pictures
+        size = [round(side * self.config.early_scale) for side in pictures.shape[1:3]]
+        small: Tensor = resize(pictures.permute(0, 3, 1, 2), size, antialias=True)
+        return small.permute(0, 2, 3, 1)
 
     def loss_of(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch whose pictures have `features` (N, C) by the backbone."""

@@ -66,3 +66,24 @@ def test_without_the_neck_retrieval_sees_what_the_metric_losses_see() -> None:
         encoder = ReidEncoder(dataclasses.replace(CONFIG, neck=neck)).train()
         with torch.no_grad():
             assert torch.equal(encoder(pictures), encoder.before_neck(pictures)) != neck
+
+
+def test_early_epochs_learn_from_smaller_pictures_and_later_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(CONFIG, early_epochs=2, early_scale=0.5)
+    learner = ReidLearner(config, 1, 2, None)  # type: ignore[arg-type] - nothing is measured here
+    seen = []
+    backbone = learner.network.backbone
+    backbone.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    for epoch in range(3):
+        monkeypatch.setattr(ReidLearner, "current_epoch", epoch)
+        learner.loss(batch())
+    assert seen == [(4, 16, 16, 3), (4, 16, 16, 3), (4, *SIZE, 3)]
+
+
+def test_a_smaller_picture_shows_the_same() -> None:
+    learner = ReidLearner(dataclasses.replace(CONFIG, early_epochs=1, early_scale=0.5), 1, 2, None)  # type: ignore[arg-type] - as above
+    halves = torch.zeros((1, *SIZE, 3), dtype=torch.uint8)
+    halves[:, :, SIZE[1] // 2 :] = 200
+    small = learner.sized(halves)
+    assert small.dtype == torch.uint8
+    assert small[0, :, 0].unique().tolist() == [0] and small[0, :, -1].unique().tolist() == [200]
