@@ -29,6 +29,9 @@ TRAINING_POOL = "training"
 QUEUE_TAG = "dagster-celery/queue"
 """Celery's workers may take trainings only, or anything but."""
 
+CODE = "code"
+"""Under this name an asset's page lists the modules whose change makes it out of date."""
+
 PARTITIONS_A_RUN = 50
 """A new model over a thousand batches starts twenty runs, not a thousand; each is one step, on one worker."""
 
@@ -102,6 +105,7 @@ def asset(
                 deps=list(deps),
                 group_name=group,
                 code_version=code_version(code, libraries),
+                metadata={CODE: " ".join(code)},
                 partitions_def=partitions,
                 backfill_policy=dg.BackfillPolicy.multi_run(PARTITIONS_A_RUN) if partitions else None,
                 output_required=partitions is None,  # a partition is recorded as soon as it is made

@@ -22,11 +22,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.augment import augmented, instance_augmentation
 from training.backbones import Backbone
+from training.batches import Batches
 from training.configs import BackboneConfig, FashionDnaConfig
 from training.context import Trained, TrainingContext
 from training.dna_encoder import DnaEncoder, pool_max, write_encoder
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit, in_full_precision
+from training.fit import SELECTION, Learner, backbone_and_heads, begin, fit, in_full_precision
 from training.gathering import before_and_in_all, gathered
 from training.looks import EMBEDDING_BATCH, article_pictures, articles_of, embed, pool_images, require, unit
 from training.losses import symmetric_contrast

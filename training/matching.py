@@ -22,11 +22,12 @@ from torch import Tensor
 
 from contracts.model_package import Graph, ModelPackage, graph_path, read_package
 from training.augment import Augmentation, augmented, photo_augmentation
+from training.batches import Batches
 from training.configs import MatchingConfig
 from training.context import Progress, Trained, TrainingContext
 from training.dna_encoder import read_encoder
 from training.export import GraphExport, finish
-from training.fit import Batches, begin, fit, resumable
+from training.fit import begin, fit, resumable
 from training.looks import (
     EMBEDDING_BATCH,
     article_pictures,

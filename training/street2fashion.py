@@ -18,10 +18,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.augment import MaskedAugmentation
 from training.backbones import LITE0, create_trunk, first_stages, freeze, load_lite0_weights, normalisation_of
+from training.batches import Batches
 from training.configs import Street2FashionConfig
 from training.context import Trained, TrainingContext
 from training.export import GraphExport, finish
-from training.fit import SELECTION, Batches, Learner, backbone_and_heads, begin, fit
+from training.fit import SELECTION, Learner, backbone_and_heads, begin, fit
 from training.gathering import own_weight
 from training.looks import EMBEDDING_BATCH, require, take
 from training.losses import dice_loss

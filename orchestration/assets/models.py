@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _SHARED = (
     *("training.augment", "training.backbones", "training.export", "training.fit", "training.looks", "training.losses"),
     *("training.pictures", "training.probing", "training.samplers", "contracts.images", "contracts.masks"),
-    *("training.ibn", "training.weights", "training.gathering", "training.ranks"),
+    *("training.ibn", "training.weights", "training.gathering", "training.ranks", "training.batches"),
+    "training.metrics",
 )
 _MATCHING = (
     "training.matching",
@@ -32,6 +33,10 @@ _MATCHING = (
     "training.fusion",
     "training.memory",
     "training.dna_encoder",
+)
+_REID = (
+    *("training.reid_baseline", "training.reid_batches", "training.reid_encoder", "training.reid_learner"),
+    *("training.memory", "training.pretrained"),
 )
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
@@ -111,7 +116,7 @@ def fashion2shop(step: Step) -> Made:
 @asset(
     deps=["look_set"],
     group="models",
-    code=(*_SHARED, "training.memory", "training.reid_baseline"),
+    code=(*_SHARED, *_REID),
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )

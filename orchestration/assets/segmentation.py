@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _NETWORK = (
     *("training.street2fashion", "training.augment", "training.backbones", "training.export", "training.fit"),
-    *("training.losses", "training.pictures", "training.gathering", "training.ranks"),
+    *("training.losses", "training.pictures", "training.gathering", "training.ranks", "training.batches"),
+    *("training.ibn", "training.looks", "training.metrics", "training.samplers", "training.weights"),
     *("contracts.images", "contracts.masks"),
 )
 _PREDICTION = (

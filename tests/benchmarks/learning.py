@@ -30,7 +30,8 @@ from training.configs import Precision, Probing, ReidBaselineConfig
 from training.context import Progress
 from training.looks import FEWEST
 from training.presets import workstation
-from training.reid_baseline import ReidEncoder, train_reid_baseline
+from training.reid_baseline import train_reid_baseline
+from training.reid_encoder import ReidEncoder
 from training.sets import ArticleImages, LookPhoto, LookSet
 
 HELD_OUT = 8

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training.batches import Batches
 from training.configs import Schedule
-from training.fit import SELECTION, Batches, Learner, in_full_precision
+from training.fit import SELECTION, Learner, in_full_precision
 from training.gathering import gathered
 from training.losses import batch_hard_triplet
 

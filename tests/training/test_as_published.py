@@ -11,7 +11,8 @@ import torch
 from training.configs import ReidBaselineConfig, WeightsFile
 from training.fit import rate_at
 from training.ibn import HalfInstanceNorm
-from training.reid_baseline import Batch, ReidLearner
+from training.reid_batches import Batch
+from training.reid_learner import ReidLearner
 
 Variant = Literal["S", "L"]
 

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from training.batches import Batches
 from training.configs import Schedule
 from training.context import Progress, TrainingContext
-from training.fit import SELECTION, Batches, Learner, Pace, fit, has_stalled, rate_at
+from training.fit import SELECTION, Learner, Pace, fit, has_stalled, rate_at
 from training.plots import draw_curves
 
 Workplace = Callable[..., TrainingContext]

@@ -24,7 +24,8 @@ from training.fashion_dna import Attributed, FashionDnaLearner
 from training.fit import Learner
 from training.matching_learners import Gallery, MatchingLearner, RefiningLearner, Side
 from training.pictures import Pictures
-from training.reid_baseline import Batch, ReidLearner
+from training.reid_batches import Batch
+from training.reid_learner import ReidLearner
 from training.street2fashion import Street2FashionLearner
 
 SIZE = (32, 32)

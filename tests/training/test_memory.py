@@ -4,7 +4,8 @@ import torch
 
 from training.configs import BackboneConfig, ReidBaselineConfig, Schedule
 from training.memory import VectorMemory
-from training.reid_baseline import Batch, ReidLearner
+from training.reid_batches import Batch
+from training.reid_learner import ReidLearner
 
 
 def numbered(first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from training.configs import BackboneConfig, ReidBaselineConfig, Schedule
-from training.reid_baseline import Batch, ReidEncoder, ReidLearner
+from training.reid_batches import Batch
+from training.reid_encoder import ReidEncoder
+from training.reid_learner import ReidLearner
 
 SIZE = (32, 32)
 CONFIG = ReidBaselineConfig(SIZE, Schedule(1, 4), BackboneConfig(pretrained=False), dimension=8, dropout=0.0)

@@ -14,6 +14,7 @@ import torch
 from contracts.errors import ThreadlineError
 from tests.training.lines import COUNT, NOISE, Means, Triplets, batches, learner
 from training import fashion_dna, matching, reid_baseline, street2fashion
+from training.batches import Batches, Loading, Part
 from training.configs import (
     BackboneConfig,
     FashionDnaConfig,
@@ -24,7 +25,7 @@ from training.configs import (
     Street2FashionConfig,
 )
 from training.context import Progress, TrainingContext
-from training.fit import Batches, Learner, Loading, Part, fit
+from training.fit import Learner, fit
 from training.gathering import gathered
 from training.ranks import check_devices
 from training.samplers import identity_batches, shuffled_batches

@@ -30,7 +30,8 @@ from training.fit import Learner
 from training.gathering import own_part, own_rank, ranks
 from training.matching_learners import Gallery, MatchingLearner, RefiningLearner, Side
 from training.pictures import Pictures
-from training.reid_baseline import Batch, ReidLearner
+from training.reid_batches import Batch
+from training.reid_learner import ReidLearner
 from training.street2fashion import Street2FashionLearner
 
 SIZE = (32, 32)
