@@ -121,6 +121,7 @@ class _Watch(Callback):
 
     def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         self._pace.start(trainer.global_step)
+        self._tell_again(trainer.current_epoch)
         trainer.should_stop = self._is_over()  # a training that was cut short after its last epoch
 
     def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
@@ -147,6 +148,12 @@ class _Watch(Callback):
     def _report(self, trainer: Trainer, values: dict[str, float], rate: float | None) -> None:
         done = trainer.global_step
         self._told.report(Progress(self._stage, done, self._total, values, rate, self._pace.left_s(done)))
+
+    def _tell_again(self, epochs: int) -> None:
+        """Log what an earlier process has seen of so many epochs: its log may have ended with it."""
+        for epoch in range(epochs):
+            values = {name: figures[epoch] for name, figures in self.curves.items()}
+            self._told.log(values, (epoch + 1) * self._total // self._schedule.epochs)
 
     def _is_over(self) -> bool:
         return has_stalled(self.curves.get(SELECTION, []), self._schedule.patience)
@@ -223,9 +230,23 @@ def _fit(
     return watch.curves
 
 
+class _Checkpoint(ModelCheckpoint):
+    """One that knows its best also after the workspace has moved, where Lightning's own begins anew."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(str(self.dirpath))
+
+        def here(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        paths = {name: here(held) for name, held in state_dict.items() if name.endswith("_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": best})
+
+
 def _checkpoint(folder: Path, name: str, **chosen_by: Any) -> ModelCheckpoint:
     """Writes `name`.ckpt into `folder` after an epoch."""
-    return ModelCheckpoint(
+    return _Checkpoint(
         dirpath=folder, filename=name, save_on_train_epoch_end=True, enable_version_counter=False, **chosen_by
     )
 

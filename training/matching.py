@@ -66,9 +66,8 @@ def train_matching(
     gallery = gallery_of(looks.articles, dna, package, context)
     relevant = {split: relevant_rows(rows, looks.articles) for split, rows in photos.items()}
     sides = {split: Side(pictures[split], relevant[split]) for split in ("val", "test")}
-    learnt = [row for row, article in enumerate(looks.articles) if article.split == "train"]
     schedule = config.schedule
-    assortment = Assortment(learnt, relevant["train"], config.most_negatives)
+    assortment = Assortment(gallery.learnt.tolist(), relevant["train"], config.most_negatives)
     load = fixed_loader(pictures["train"], assortment, config)
     if config.refine:
         load = refining_loader(pictures["train"], relevant["train"], gallery, config)
@@ -212,7 +211,8 @@ def gallery_of(
         rows.append(session.run(None, {name: batch.numpy()})[0])
         context.report(Progress("dna", min(len(rows) * EMBEDDING_BATCH, len(pictures)), len(pictures), {}))
     pooled = pool_images(np.concatenate(rows), owners, len(articles), package.pooling)
-    return Gallery(pictures, owners, pooled, package.sizes.article)
+    learnt = np.array([row for row, article in enumerate(articles) if article.split == "train"], dtype=np.int64)
+    return Gallery(pictures, owners, pooled, package.sizes.article, learnt)
 
 
 def copy_graphs(dna: Path | None, segmenter: Path | None, out: Path) -> list[Graph]:

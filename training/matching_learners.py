@@ -30,12 +30,16 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Gallery:
-    """Articles: their images of `size` with `owners` (I,), ascending, and their `dna` (A, F) as FashionDNA gives it."""
+    """Articles: their images of `size` with `owners` (I,), ascending, and their `dna` (A, F) as FashionDNA gives it.
+
+    `learnt` (L,) are the rows of those that may be learnt from.
+    """
 
     images: Pictures
     owners: Rows
     dna: NDArray[np.float32]
     size: Size
+    learnt: Rows
 
     def images_of(self, articles: Rows) -> tuple[Rows, Rows]:
         """The rows of all images of `articles`, and for each the place of its article among them; ascending."""
@@ -63,7 +67,7 @@ class MatchingLearner(Learner):
         super().__init__(config.schedule, steps)
         self.config = config
         self.photo = PhotoEncoder(config)
-        self.head = ArticleHead(gallery.dna, config.dimension, config.head_width, config.dropout)
+        self.head = ArticleHead(gallery.dna[gallery.learnt], config.dimension, config.head_width, config.dropout)
         self.reranker = Reranker(self.head, config.dimension, config.rerank_width, config.dropout)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.register_buffer("dna", torch.from_numpy(gallery.dna), persistent=False)
@@ -104,7 +108,8 @@ class MatchingLearner(Learner):
         """Cross-entropy of a positive against the negatives that late fusion takes for the best."""
         count = min(self.config.rerank_negatives, scores.shape[1])
         hardest = scores.masked_fill(positive, -torch.inf).topk(count, dim=1)  # (N, K)
-        chosen = torch.cat([positive.float().argmax(dim=1, keepdim=True), hardest.indices], dim=1)  # (N, 1 + K)
+        one = torch.multinomial(positive.float(), 1)  # of several right ones another each time
+        chosen = torch.cat([one, hardest.indices], dim=1)  # (N, 1 + K)
         logits = self.reranker.fused(photo[:, None].expand(-1, chosen.shape[1], -1), article[chosen])
         usable = torch.cat([torch.ones_like(chosen[:, :1], dtype=torch.bool), hardest.values.isfinite()], dim=1)
         first = torch.zeros(len(photo), dtype=torch.int64, device=photo.device)

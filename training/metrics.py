@@ -74,6 +74,7 @@ def retrieval_metrics(
 
 def ranks_of_relevant(scores: NDArray[np.float32], relevant: NDArray[np.int64]) -> NDArray[np.int64]:
     """The ranks, from 1 and ascending, of the `relevant` rows (R,) in `scores` (G,); behind equal scores."""
+    scores = np.where(np.isnan(scores), -np.inf, scores)  # what a diverged network gives is no match
     own = np.sort(scores[relevant])[::-1]  # (R,) descending
     ranks = np.empty(own.size, dtype=np.int64)
     for place, score in enumerate(own):

@@ -29,7 +29,7 @@ from training.probing import backbone_features, probe
 from training.reid_batches import Side, describe_batch, load_batch, members_of
 from training.reid_learner import ReidLearner
 from training.samplers import identity_batches
-from training.sets import LookSet
+from training.sets import LookSet, NotEnoughData
 
 
 def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: TrainingContext) -> Trained:
@@ -41,6 +41,8 @@ def train_reid_baseline(looks: LookSet, config: ReidBaselineConfig, context: Tra
     require(len(photos["train"]), "photos with a known article")
     wanted = {one for photo in photos["train"] for one in photo.articles}
     learnt = [article for article in looks.articles if article.article_id in wanted]
+    if len(learnt) < 2:
+        raise NotEnoughData("photos of 1 article to train on; at least 2 are needed to tell them apart")
     train = Side(photos["train"], learnt, config, context)
     near = {one for photo in photos["val"] for one in photo.articles}
     nearby = [article for article in looks.articles if article.article_id in near]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2.functional import resize
 
+from training.allocation import release_freed_memory
 from training.backbones import Mirrored
 from training.configs import ReidBaselineConfig
 from training.fit import SELECTION, Learner, backbone_and_heads, in_full_precision
@@ -55,6 +56,11 @@ class ReidLearner(Learner):
         features = gathered(self.network.backbone(self.sized(batch.pictures)).float())
         with in_full_precision(features):
             return self.loss_of(features, batch.of_all_ranks())
+
+    def on_train_epoch_start(self) -> None:
+        """Lightning's hook: what smaller pictures have left in memory does not fit the full ones."""
+        if self.current_epoch == self.config.early_epochs:
+            release_freed_memory()
 
     def sized(self, pictures: Tensor) -> Tensor:
         """`pictures` (N, H, W, 3) uint8 as this epoch learns from them: smaller in the early ones."""

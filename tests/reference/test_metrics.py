@@ -87,3 +87,10 @@ def test_two_empty_masks_agree() -> None:
 def test_balanced_accuracy_is_the_mean_over_classes() -> None:
     truth, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
     assert balanced_accuracy(predicted, truth) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_what_a_diverged_network_gives_finds_nothing_first() -> None:
+    broken = np.full((3, 4), np.nan, dtype=np.float32)
+    found = retrieval_metrics(broken, np.eye(4, dtype=np.float32), [{0}, {1}, {2, 3}], ks=(1,))
+    assert found.acc == {1: 0.0}
+    assert found.ranks_of_first.tolist() == [4, 4, 3]

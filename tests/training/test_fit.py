@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +73,38 @@ def test_resuming_gives_what_an_uninterrupted_training_gives(workplace: Workplac
     assert again == curves
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_training_that_moved_keeps_its_best_epoch(workplace: Workplace) -> None:
+    figures = [0.1, 0.9, 0.2, 0.3]
+
+    def kill(progress: Progress) -> None:
+        if progress.done == 29:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(Line(SCHEDULE, 32, figures), batches(), workplace("here", report=kill), "line")
+    there = workplace("there")
+    shutil.rmtree(there.checkpoints, ignore_errors=True)
+    workplace("here").checkpoints.rename(there.checkpoints)
+    moved, whole = Line(SCHEDULE, 32, figures), Line(SCHEDULE, 32, figures)
+    fit(moved, batches(), there, "line")
+    fit(whole, batches(), workplace("whole"), "line")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, moved.state_dict()[name]), name
+
+
+def test_a_resumed_training_logs_the_epochs_of_the_one_before(workplace: Workplace) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.done == 21:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(Line(SCHEDULE, 32), batches(), workplace(report=kill), "line")
+    logged: list[tuple[int, float]] = []
+    context = workplace(log=lambda values, step: logged.append((step, values["train/loss"])))
+    curves = fit(Line(SCHEDULE, 32), batches(), context, "line")
+    assert logged == list(zip([8, 16, 24, 32], curves["train/loss"], strict=True))
 
 
 def test_checkpoints_hold_nothing_but_tensors_and_numbers(workplace: Workplace) -> None:

@@ -52,7 +52,7 @@ def reid(config: ReidBaselineConfig) -> tuple[Learner, Any]:
 
 
 def matching(config: MatchingConfig) -> tuple[Learner, Any]:
-    gallery = Gallery(stored(5), np.array([0, 1, 2, 3, 3]), torch.randn(4, 6).numpy(), SIZE)
+    gallery = Gallery(stored(5), np.array([0, 1, 2, 3, 3]), torch.randn(4, 6).numpy(), SIZE, np.arange(4))
     none = Side(stored(0), [])
     positive = torch.zeros(4, 4, dtype=torch.bool)
     for row, own in enumerate(SHOWN):

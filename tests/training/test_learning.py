@@ -272,3 +272,9 @@ def test_a_training_gives_the_same_package_twice(looks: LookSet, workplace: Work
     torch.rand(5)
     other = train_reid_baseline(looks, REID, workplace("other")).package
     assert one.files == other.files
+
+
+def test_photos_of_one_article_are_too_little_for_the_baseline(looks: LookSet, workplace: Workplace) -> None:
+    photos = tuple(dataclasses.replace(photo, articles=("a0",), split="train") for photo in looks.photos)
+    with pytest.raises(NotEnoughData, match="1 article"):
+        train_reid_baseline(LookSet(photos, looks.articles), ReidBaselineConfig(SIZE, SHORT), workplace())

@@ -176,7 +176,7 @@ def test_matching_loaders_can_be_handed_to_other_ranks(looks: LookSet, workplace
     context = workplace()
     photos = matching.photo_pictures(looks.photos, SIZE, "plain", context)
     images, owners = matching.article_pictures(looks.articles, SIZE, context)
-    gallery = matching.Gallery(images, owners, np.zeros((len(looks.articles), 4), np.float32), SIZE)
+    gallery = matching.Gallery(images, owners, np.zeros((len(looks.articles), 4), np.float32), SIZE, owners)
     shown = [[row] for row in range(len(looks.photos))]
     config = MatchingConfig(SIZE, SHORT, SMALL)
     for loader in (

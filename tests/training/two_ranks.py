@@ -95,7 +95,7 @@ def matching(*, refine: bool) -> Case:
     )
     stored = Pictures(noise(6, 2).numpy(), np.arange(6))
     dna = np.random.default_rng(3).normal(size=(6, 5)).astype(np.float32)
-    gallery = Gallery(stored, np.arange(6), dna, SIZE)
+    gallery = Gallery(stored, np.arange(6), dna, SIZE, np.arange(6))
     photos = list(own_part(range(5)))
     extra = {0} if refine else {0, 4} if ranks() == 1 else {[0, 4][own_rank()]}
     candidates = torch.tensor(sorted({*(row for photo in photos for row in SHOWN[photo]), *extra}))
