@@ -67,7 +67,7 @@ def data_dvc(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             requests.append(partitions.build_add_request(found.added[kind]))
         if found.removed[kind]:
             requests.append(partitions.build_delete_request(found.removed[kind]))
-    return dg.SensorResult(asset_events=found.events, dynamic_partitions_requests=requests)
+    return dg.SensorResult(asset_events=[*found.events, *found.checks], dynamic_partitions_requests=requests)
 
 
 def fitted(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:

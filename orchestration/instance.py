@@ -19,6 +19,8 @@ _SETTINGS = """\
 # One run at a time makes an asset, and one trains; new articles need not wait for a training.
 telemetry:
   enabled: false
+nux:  # the dialogue that asks for an e-mail address
+  enabled: false
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator

@@ -16,17 +16,19 @@ from orchestration.decisions import decision_versions
 from orchestration.dvc_data import batches_of, data_version
 from orchestration.freshness import Lineage, Untold
 from orchestration.resources import Workspace
+from orchestration.verdict_checks import untold_checks
 
 PARTITIONS: dict[Kind, dg.DynamicPartitionsDefinition] = {"catalogue": CATALOGUE_BATCH, "street": STREET_BATCH}
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What changed since Dagster was last told."""
+    """What changed since Dagster was last told. The `checks` change nothing that is made from the data."""
 
     added: dict[Kind, list[str]]
     removed: dict[Kind, list[str]]
     events: list[dg.AssetMaterialization]
+    checks: list[dg.AssetCheckEvaluation]
 
     def __bool__(self) -> bool:
         return bool(self.events) or any(self.added.values()) or any(self.removed.values())
@@ -50,9 +52,11 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
     ]
     added: dict[Kind, list[str]] = {}
     removed: dict[Kind, list[str]] = {}
+    there: dict[Kind, list[str]] = {}
     for kind in KINDS:
         now = {batch: digest[:32] for (one, batch), digest in digests.items() if one == kind}
         known = PARTITIONS[kind].get_partition_keys(dynamic_partitions_store=instance)
+        there[kind] = sorted(now)
         added[kind] = sorted(set(now) - set(known))
         removed[kind] = sorted(set(known) - set(now))
         key = f"{kind}_batches"
@@ -61,7 +65,7 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
             for batch, version in sorted(now.items())
             if lineage.data_version(dg.AssetKey(key), batch) != version
         ]
-    return Observed(added, removed, events)
+    return Observed(added, removed, events, untold_checks(workspace.places, instance, there))
 
 
 def untold(observed: Observed, instance: dg.DagsterInstance) -> Untold:
@@ -85,6 +89,8 @@ def record(observed: Observed, instance: dg.DagsterInstance) -> None:
             instance.delete_dynamic_partition(name, batch)
     for event in observed.events:
         instance.report_runless_asset_event(event)
+    for check in observed.checks:
+        instance.report_runless_asset_event(check)
 
 
 def _event(key: str, version: str, partition: str | None) -> dg.AssetMaterialization:
