@@ -16,6 +16,7 @@ from orchestration.resources import Workspace
 from serving.inference import PackageSession
 from serving.ordering import Reranking
 from serving.rerank import DEPTH, ArticleFeatures, Reranker
+from serving.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Finder:
             person = segmented(picture, self._session.segment([picture])[0])
         vectors = self._session.encode_photos([picture if person is None else person])
         hits = self._collection.search(vectors, max(k, DEPTH[rerank]), ArticleFilter(category=category))[0]
-        found = self._reranker.rank(vectors[0], hits, rerank)
+        found = self._reranker.rank(vectors[0], hits, rerank, Stages())
         return Answer(self.release, found.hits[:k], person, found.logits)
 
     def draw(self, path: Path, answers: Sequence[tuple[str, Picture, Answer]], right: Sequence[set[str]] = ()) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -20,11 +21,15 @@ from serving.problems import Problem
 IMAGE_TYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
+    ".jpe": "image/jpeg",
+    ".jfif": "image/jpeg",
     ".png": "image/png",
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".bmp": "image/bmp",
     ".avif": "image/avif",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
 }
 """The files that are handed out as images, and what they are called."""
 
@@ -32,6 +37,12 @@ IMAGE_TYPES = {
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _SCANS = 100
 """Scans that a JPEG may have. A progressive one has about ten; one made to keep a reader busy has thousands."""
+_SEGMENTS = 2_000
+"""Segments that a JPEG may have, scans among them. Those of an ordinary one are some tens, most of them large."""
+
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
+"""Not what stands within a scan (FF 00, restarts), nor what begins no segment."""
 
 _OVERLAY_PX = 480
 
@@ -61,17 +72,20 @@ def decode_photo(data: bytes, limits: ImageLimits, at_least: Size) -> Picture:
     try:
         if brand in (b"avif", b"avis") and features.check("avif"):
             return _decode_avif(data, limits)
-        if data[:2] == b"\xff\xd8" and data.count(b"\xff\xda") > _SCANS:
-            raise UnreadableImage(f"a JPEG of more than {_SCANS} scans")
+        if data[:2] == b"\xff\xd8" and _keeps_busy(data):
+            raise UnreadableImage(f"a JPEG of more than {_SCANS} scans, or {_SEGMENTS:,} segments")
         return decode(data, at_least=at_least, limits=limits)
     except UnreadableImage as error:
         raise _refusal(error, data, limits) from error
 
 
 def article_images(data: Path, payload: Mapping[str, Any]) -> list[Path]:
-    """The image files of an article that are there, whose payload names them relative to the directory `data`."""
+    """The files of an article's images that are there, whose payload names them relative to the directory `data`.
+
+    Whatever they are called: reading one shows whether it is an image.
+    """
     named = payload.get("images") or [payload.get("image")]
-    return [path for name in named if (path := image_file(data, name)) is not None]
+    return [path for name in named if (path := _file_within(data, name)) is not None]
 
 
 def image_file(data: Path, named: object) -> Path | None:
@@ -79,7 +93,12 @@ def image_file(data: Path, named: object) -> Path | None:
 
     None when there is none, it is no image, or the path leaves `data` (also by a link).
     """
-    if not isinstance(named, str) or not named or Path(named).suffix.lower() not in IMAGE_TYPES:
+    path = _file_within(data, named)
+    return path if path is not None and path.suffix.lower() in IMAGE_TYPES else None
+
+
+def _file_within(data: Path, named: object) -> Path | None:
+    if not isinstance(named, str) or not named:
         return None
     root = data.resolve()
     path = (root / named).resolve()
@@ -98,6 +117,19 @@ def overlay(mask: Mask) -> str:
     buffer = io.BytesIO()
     Image.fromarray(white, "LA").save(buffer, format="PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _keeps_busy(jpeg: bytes) -> bool:
+    """Whether a JPEG has too many scans or segments. What follows its first image, like a phone's film, is not read."""
+    scans, at = 0, 2
+    for _ in range(_SEGMENTS):
+        marker = _MARKER.search(jpeg, at)
+        if marker is None or marker[1][0] == _END or scans > _SCANS:
+            return scans > _SCANS
+        scans += marker[1][0] == _SCAN
+        length = int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+        at = marker.end() + max(2, length)  # as libjpeg does with lengths that are too small
+    return True
 
 
 def _decode_avif(data: bytes, limits: ImageLimits) -> Picture:

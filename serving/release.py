@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from contracts.index import ArticleIndex
 from contracts.logs import at
@@ -17,6 +18,7 @@ from serving.rerank import ArticleFeatures
 from serving.search import Searcher
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_PAUSE_S = 60.0
 
 
 class NoReleaseYet(Exception):  # noqa: N818 - read as a sentence
@@ -92,22 +94,30 @@ class ReleaseLoader:
 
     def load(self, release: Release) -> Searcher:
         """Fetch, open and warm the release. Raises whatever keeps it from answering."""
-        session, features = self._session(release)
-        collection = self._index.open(release.collection)
-        searcher = Searcher(release, session, collection, features)
+        collection = self._index.open(release.collection)  # first, because a package takes seconds
         try:
+            session, features = self._session(release)
+            searcher = Searcher(release, session, collection, features)
             searcher.warm()
         except BaseException:
-            searcher.close()
+            collection.close()
             raise
-        self._last = release.digest, session, features
         return searcher
 
     def _session(self, release: Release) -> tuple[PackageSession, ArticleFeatures]:
-        if self._last is not None and self._last[0] == release.digest:
-            return self._last[1:]
-        session = self._open_session(self._registry.fetch(SERVING_MODEL, release.version, self._packages))
-        return session, ArticleFeatures(session, self._data)
+        if self._last is None or self._last[0] != release.digest:
+            session = self._open_session(self._registry.fetch(SERVING_MODEL, release.version, self._packages))
+            self._last = release.digest, session, ArticleFeatures(session, self._data)
+        return self._last[1:]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A release that did not load, and the moment of `monotonic` before which it is not tried again."""
+
+    release: Release
+    pause_s: float
+    again_s: float
 
 
 class ReleaseFollower:
@@ -121,14 +131,19 @@ class ReleaseFollower:
         poll_s: float,
         loaded: Callable[[Release, bool], None],
     ) -> None:
-        """`loaded` is told of every try: the release, and whether it now serves."""
+        """`loaded` is told of every try: the release, and whether it now serves.
+
+        `problem` is for anybody to read. Its reason may name paths, hosts, even a password: only the log has it.
+        """
         self.problem: str | None = None
+        self._reason: str | None = None
         self._registry = registry
         self._loader = loader
         self._current = current
         self._poll_s = poll_s
         self._loaded = loaded
         self._serving: Release | None = None
+        self._failure: _Failure | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="release-follower", daemon=True)
@@ -149,14 +164,21 @@ class ReleaseFollower:
         self._current.swap(None)
 
     def look(self) -> None:
-        """Look once. On any failure what serves goes on serving, and `problem` says why the new release does not."""
+        """Look once. On any failure what serves goes on serving, and `problem` says that the new release does not.
+
+        A release that did not load is tried again after a pause that doubles, up to a minute, or when woken.
+        """
         try:
             release = self._registry.champion()
         except Exception as error:  # the registry may be away for a while: whatever it is, serving goes on
-            self._report(f"the registry cannot be read: {error}")
+            self._report("the registry cannot be read", error)
+            self._failure = None  # whatever did not load may have failed of that
+            return
+        failure = self._failure
+        if failure is not None and release == failure.release and monotonic() < failure.again_s:
             return
         if release is None or release == self._serving:
-            self.problem = None
+            self.problem = self._failure = None
             return
         with at(release=release.version):
             self._bring(release)
@@ -166,20 +188,29 @@ class ReleaseFollower:
             searcher = self._loader.load(release)
         except Exception as error:  # a release that does not load must not end the one that does
             self._loaded(release, False)
-            self._report(f"version {release.version} with {release.collection} does not load: {error}")
+            self._postpone(release)
+            self._report(f"version {release.version} with {release.collection} does not load", error)
             return
         self._current.swap(searcher)
-        self._serving, self.problem = release, None
+        self._serving, self.problem, self._failure = release, None, None
         self._loaded(release, True)
         _LOG.info("version %s with %s serves", release.version, release.collection)
 
-    def _report(self, problem: str) -> None:
-        if problem != self.problem:
-            _LOG.error("%s", problem)
-        self.problem = problem
+    def _postpone(self, release: Release) -> None:
+        pause_s, before = self._poll_s, self._failure
+        if before is not None and before.release == release:
+            pause_s = min(2 * before.pause_s, _LONGEST_PAUSE_S)
+        self._failure = _Failure(release, pause_s, monotonic() + pause_s)
+
+    def _report(self, problem: str, error: Exception) -> None:
+        reason = f"{problem}: {error}"
+        if self.problem is None or reason != self._reason:
+            _LOG.error("%s", reason)
+        self._reason, self.problem = reason, f"{problem}; the service's log says why"
 
     def _follow(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
             self.look()
-            self._wake.wait(self._poll_s)
+            if self._wake.wait(self._poll_s):
+                self._failure = None  # who wakes us may have mended what failed

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from contracts.images import Picture, Size, UnreadableImage, read
 from contracts.index import Collection, Hit
 from contracts.registry import Release
-from serving.inference import PackageSession, pool
+from serving.inference import BATCH, PackageSession, pool
 from serving.ordering import K_RECIPROCAL_DEPTH, Reranking, k_reciprocal
 from serving.photos import article_images
+from serving.stages import Stages
 
 Features = NDArray[np.float32]
 
@@ -47,21 +48,24 @@ class Reranker:
         self._collection = collection
         self._features = features
 
-    def rank(self, vector: Features, hits: list[Hit], way: Reranking) -> Found:
-        """`hits` in their new order for a photo's `vector` (D,); those of which nothing is known follow in the old."""
+    def rank(self, vector: Features, hits: list[Hit], way: Reranking, stages: Stages) -> Found:
+        """`hits` in their new order for a photo's `vector` (D,); those of which nothing is known follow in the old.
+
+        Raises DeadlinePassed when reading the articles' images takes longer than the request may.
+        """
         if way == "none":
             return Found(hits)
         if way == "neural":
-            logits = self._logits(vector, hits)
+            logits = self._logits(vector, hits, stages)
             return Found(sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf)), logits)
         known, vectors = with_vectors(self._collection, hits)
         order = k_reciprocal(vector, vectors) if known else []
         ids = {hit.article_id for hit in known}
         return Found([known[row] for row in order] + [hit for hit in hits if hit.article_id not in ids])
 
-    def _logits(self, vector: Features, hits: Sequence[Hit]) -> dict[str, float]:
+    def _logits(self, vector: Features, hits: Sequence[Hit], stages: Stages) -> dict[str, float]:
         """The reranker's logits by article; without those whose images are missing."""
-        features = self._features.of(hits)
+        features = self._features.of(hits, stages)
         if not features:
             return {}
         logits = self._session.rerank(vector, np.stack(list(features.values())))
@@ -88,12 +92,18 @@ class ArticleFeatures:
         self._kept: OrderedDict[Path, Features] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, hits: Sequence[Hit]) -> dict[str, Features]:
-        """The pooled features of those of `hits` of which any image can be read, by article."""
+    def of(self, hits: Sequence[Hit], stages: Stages) -> dict[str, Features]:
+        """The pooled features of those of `hits` of which any image can be read, by article.
+
+        Raises DeadlinePassed between two batches of images; what was computed until then is kept.
+        """
         paths = {hit.article_id: article_images(self._data, hit.payload) for hit in hits}
         wanted = {path for images in paths.values() for path in images}
         found = self._recall(wanted)
-        found.update(self._compute(sorted(wanted - found.keys())))
+        missing = sorted(wanted - found.keys())
+        for start in range(0, len(missing), BATCH):
+            stages.check()
+            found.update(self._compute(missing[start : start + BATCH]))
         read = {article_id: [found[path] for path in images if path in found] for article_id, images in paths.items()}
         pooling = self._session.package.pooling
         return {article_id: pool(np.stack(features), pooling) for article_id, features in read.items() if features}

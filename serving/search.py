@@ -90,7 +90,7 @@ class Searcher:
             found = Found(self.collection.search(seen.vector[None], depth, query.where)[0])
         if query.rerank != "none":
             with stages.stage("rerank"):
-                found = self._reranker.rank(seen.vector, found.hits, query.rerank)
+                found = self._reranker.rank(seen.vector, found.hits, query.rerank, stages)
         if query.diversity:
             with stages.stage("diversify"):
                 found = replace(found, hits=self._diverse(found, query))
@@ -102,6 +102,7 @@ class Searcher:
             wanted = list(self.categories()) if where.category is None else [where.category]
             found = {}
             for category in wanted:
+                stages.check()
                 narrowed = replace(where, category=category)
                 found[category] = self.collection.search(seen.vector[None], k, narrowed)[0]
         best_first = sorted((each for each in found.items() if each[1]), key=lambda each: -each[1][0].score)

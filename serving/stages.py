@@ -47,11 +47,15 @@ class Stages:
         self.trace = trace
         self._deadline_s = deadline_s
 
+    def check(self) -> None:
+        """Raise DeadlinePassed when it has: for work of many parts, between one and the next."""
+        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
+            raise DeadlinePassed
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage; one that is named again adds up. Raises DeadlinePassed instead of beginning it too late."""
-        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
-            raise DeadlinePassed
+        self.check()
         start = time.perf_counter()
         with self.trace.stage(name):
             yield

@@ -119,12 +119,12 @@ function showResults(results) {
 async function openArticle(articleId) {
   again = () => openArticle(articleId);
   say("Searching…");
+  part("back").hidden = !lastAnswer;
+  tabs.hide();
   const address = `v1/articles/${encodeURIComponent(articleId)}`;
   const answers = await latest((signal) =>
     Promise.all([ask(address, { signal }), ask(`${address}/similar?k=${HOW_MANY}`, { signal })]),
   );
-  part("back").hidden = !lastAnswer;
-  tabs.hide();
   if (!answers) return;
   const [{ article }, similar] = answers;
   document.title = `${nameOf(article)} – ${TITLE}`;

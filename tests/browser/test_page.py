@@ -147,6 +147,18 @@ def test_an_article_and_those_like_it_and_back_by_keyboard(
     expect(page.locator("#article-name")).to_have_text("Article 5")
 
 
+def test_going_back_before_the_article_is_there_shows_what_was_found(page, open_shop: Shop) -> None:
+    choose(page, open_shop, "a5")
+    page.route("**/similar?*", lambda _: None)  # it never answers
+    page.locator("#results a").first.click()
+    expect(page.locator("#status")).to_have_text("Searching…")
+    page.go_back()
+    expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#results li")).to_have_count(12)
+    expect(page.get_by_role("tab", name="All")).to_be_visible()
+    expect(page.locator("#back")).to_be_hidden()
+
+
 def test_a_shared_link_opens_the_article(browser, address: str) -> None:
     with opened(browser, address, "/?article=a7", permissions=["clipboard-read", "clipboard-write"]) as page:
         expect(page.locator("#article-name")).to_have_text("Article 7")

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from PIL import Image, features
 from qdrant_client import QdrantClient
 
+from contracts.index import ArticleFilter
 from serving.app import create_app
 from serving.index.server import ServerCollection
 from serving.settings import Settings
@@ -145,6 +146,19 @@ def test_unknown_path_and_method(client: TestClient) -> None:
     assert answer.headers["allow"] == "POST"
 
 
+def test_why_there_is_no_release_is_for_the_log(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object) -> None:
+        raise ConnectionError("postgresql://threadline:hunter2@db.internal/mlflow refused")
+
+    monkeypatch.setattr("serving.registry.MlflowRegistry.champion", away)
+    with TestClient(create_app(shop.settings)) as client:
+        until(lambda: "registry" in client.get("/readyz").text)
+        for answer in (client.get("/readyz"), client.get("/v1/release"), send(client, picture(50, 50))):
+            detail = refused(answer, 503, "no-release")["detail"]
+            assert "the service's log" in detail
+            assert "hunter2" not in answer.text and "db.internal" not in answer.text
+
+
 def test_no_release_yet(unpublished: TestClient) -> None:
     assert unpublished.get("/healthz").status_code == 200
     for answer in (
@@ -226,6 +240,28 @@ def test_a_release_begins_no_stage_after_the_deadline() -> None:
     assert stages.took_ms == {}
 
 
+def test_a_look_ends_between_two_categories_when_its_time_is_over(client: TestClient) -> None:
+    with client.app.state.service.current.lease() as searcher:  # type: ignore[attr-defined]
+        seen = searcher.see(np.zeros((50, 50, 3), dtype=np.uint8), Stages())
+        stages, held = Stages(time.monotonic() + 0.5), searcher.collection
+        searched: list[object] = []
+
+        class Slow:
+            def search(self, *asked: object) -> object:
+                searched.append(asked)
+                time.sleep(0.6)
+                return held.search(*asked)
+
+        searcher.categories()
+        searcher.collection = Slow()
+        try:
+            with pytest.raises(DeadlinePassed):
+                searcher.look(seen, 5, ArticleFilter(), 8, stages)
+        finally:
+            searcher.collection = held
+    assert len(searched) == 1
+
+
 def test_a_slow_upload_is_cut_off(open_shop: Shop) -> None:
     settings = open_shop.settings.model_copy(update={"upload_s": 0.3})
     with serving(settings) as url, socket.create_connection(address_of(url)) as connection:
@@ -248,7 +284,18 @@ def test_avif(client: TestClient, strict: TestClient) -> None:
 
 def test_a_jpeg_made_to_keep_the_reader_busy(client: TestClient) -> None:
     photo = picture(64, 64, "JPEG")
-    assert "scans" in refused(send(client, photo + b"\xff\xda" * 500), 422, "unusable-image")["detail"]
+    scan, end = photo[photo.index(b"\xff\xda") : -2], photo[-2:]
+    for between in (b"", b"\xff\xff", b"\xff\xd3", b"\xff\x02\xff\xff", b"\xff\xfe\x00\x00", b"\xff\xfe\x00\x04me"):
+        made = photo[:-2] + (between + scan) * 100 + end
+        assert "scans" in refused(send(client, made), 422, "unusable-image")["detail"]
+    made = photo[:-2] + b"\xff\xfe\x00\x02" * 2_000 + end
+    assert "segments" in refused(send(client, made), 422, "unusable-image")["detail"]
+
+
+def test_a_jpeg_with_a_film_behind_it_and_a_small_picture_before(client: TestClient) -> None:
+    photo, many = picture(64, 64, "JPEG"), b"\xff\xda" * 500
+    preview = b"\xff\xe1" + (2 + len(many)).to_bytes(2, "big") + many
+    assert send(client, photo[:2] + preview + photo[2:] + many).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -299,7 +346,7 @@ def test_a_qdrant_that_is_away_is_told_and_comes_back(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", ["../secret.png", "/etc/passwd.png", "link.png", "folder/../../secret.png", "x.txt", ""]
+    "named", ["../secret.png", "/etc/passwd.png", "link.png", "folder/../../secret.png", "x.txt", "text.png", ""]
 )
 def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
     from serving.photos import image_file
@@ -309,6 +356,8 @@ def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
     (data / "x.txt").write_text("text")
     (tmp_path / "secret.png").write_bytes(picture(20, 20))
     (data / "link.png").symlink_to(tmp_path / "secret.png")
-    (data / "inside.png").write_bytes(picture(20, 20))
+    (data / "text.png").symlink_to(data / "x.txt")
     assert image_file(data, named) is None
-    assert image_file(data, "inside.png") == data / "inside.png"
+    for inside in ("inside.png", "inside.jfif", "inside.JPE", "inside.tif", "inside.tiff"):
+        (data / inside).write_bytes(picture(20, 20))
+        assert image_file(data, inside) == data / inside

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from contracts.errors import ThreadlineError
 from contracts.registry import Release
 from serving.app import create_app
 from serving.index import open_index
-from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
+from serving.inference import PackageSession
+from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower, ReleaseLoader
+from serving.search import Searcher
 from tests.serving.fixtures import until
 from tests.serving.shop import Shop
 
@@ -74,12 +79,30 @@ class FakeLoader:
     def __init__(self) -> None:
         self.loaded: list[Release] = []
         self.broken: set[str] = set()
+        self.tries = 0
 
     def load(self, wanted: Release) -> Any:
+        self.tries += 1
         if wanted.version in self.broken:
             raise RuntimeError("broken")
         self.loaded.append(wanted)
         return FakeSearcher()
+
+
+class Clock:
+    """A clock that goes on when a test says so."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("serving.release.monotonic", clock)
+    return clock
 
 
 @pytest.fixture
@@ -100,17 +123,79 @@ def test_a_release_is_loaded_once(followed) -> None:
     assert [one.collection for one in loader.loaded] == ["c", "c-2"]
 
 
-def test_what_does_not_load_leaves_the_old_one_and_is_tried_again(followed) -> None:
+def test_what_does_not_load_leaves_the_old_one_and_is_tried_again(followed, clock: Clock) -> None:
     follower, registry, loader, told = followed
     registry.says = release("1")
     follower.look()
     registry.says, loader.broken = release("2"), {"2"}
     follower.look()
-    assert follower.problem == "version 2 with c does not load: broken"
+    assert follower.problem == "version 2 with c does not load; the service's log says why"
     loader.broken = set()
+    clock.now_s += 1
     follower.look()
     assert follower.problem is None
     assert told == [("1", True), ("2", False), ("2", True)]
+
+
+def test_what_does_not_load_is_tried_ever_less_often_and_another_release_at_once(followed, clock: Clock) -> None:
+    follower, registry, loader, told = followed
+    registry.says, loader.broken = release("2"), {"2"}
+    tried_s: list[float] = []
+    for now_s in range(300):
+        clock.now_s, before = now_s, loader.tries
+        follower.look()
+        assert follower.problem is not None
+        tried_s += [now_s] * (loader.tries - before)
+    assert tried_s == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+    registry.says = release("3")
+    follower.look()
+    assert follower.problem is None and told[-1] == ("3", True)
+
+
+def test_who_wakes_the_follower_does_not_wait_for_the_pause_to_end() -> None:
+    registry, loader = FakeRegistry(), FakeLoader()
+    follower = ReleaseFollower(registry, loader, CurrentRelease(), 600.0, lambda *_: None)  # type: ignore[arg-type]
+    registry.says, loader.broken = release("2"), {"2"}
+    follower.start()
+    until(lambda: follower.problem is not None)
+    loader.broken = set()
+    follower.wake()
+    until(lambda: follower.problem is None)
+    follower.stop()
+
+
+def test_only_the_log_says_why_and_says_it_once(followed, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    follower, registry, _, _ = followed
+    registry.says = ConnectionError("postgresql://threadline:hunter2@db.internal/mlflow refused")
+    follower.look()
+    follower.look()
+    assert follower.problem == "the registry cannot be read; the service's log says why"
+    assert len(caplog.messages) == 1 and "db.internal" in caplog.messages[0]
+    registry.says = ConnectionError("another reason")
+    follower.look()
+    assert "another reason" in caplog.messages[1]
+
+
+def test_a_package_that_is_open_stays_so_when_its_collection_fails(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, opened = shop.release(shop.package(1)), []
+    settings = shop.settings
+
+    def open_session(root: Path) -> PackageSession:
+        opened.append(root)
+        return PackageSession(root, threads=1)
+
+    index = open_index(settings.home, None)
+    loader = ReleaseLoader(shop.registry, index, settings.packages, settings.data, open_session)
+    with pytest.raises(ThreadlineError):
+        loader.load(replace(first, collection="nowhere"))
+    assert opened == []  # a package that cannot be searched with is not opened
+    with monkeypatch.context() as patched:
+        patched.setattr(Searcher, "warm", lambda _: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                loader.load(first)
+    loader.load(first).close()
+    assert len(opened) == 1
 
 
 def test_a_registry_that_is_away_or_empty_leaves_the_old_one(followed) -> None:
@@ -119,7 +204,7 @@ def test_a_registry_that_is_away_or_empty_leaves_the_old_one(followed) -> None:
     follower.look()
     registry.says = ConnectionError("away")
     follower.look()
-    assert follower.problem == "the registry cannot be read: away"
+    assert follower.problem == "the registry cannot be read; the service's log says why"
     registry.says = None
     follower.look()
     assert follower.problem is None and told == [("1", True)]
