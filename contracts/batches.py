@@ -261,15 +261,16 @@ def _plain(row: Any) -> dict[str, Any]:
 
 
 def _article(row: dict[str, Any]) -> Article:
+    """The article of a row. A null inside a list is no value, but for an image, which stays as a path to no file."""
     return Article(
         article_id=row["article_id"],
         op=row["op"],
         name=row["name"] or "",
         category=row["category"] or "",
-        attributes=dict(row["attributes"] or ()),
-        assortments=tuple(row["assortments"] or ()),
-        images=tuple(row["images"] or ()),
-        sha256=tuple(row["sha256"] or ()),
+        attributes={name: value for name, value in row["attributes"] or () if value is not None},
+        assortments=_values(row["assortments"]),
+        images=tuple(image or "" for image in row["images"] or ()),
+        sha256=_values(row["sha256"]),
         url=row["url"],
         price=row["price"],
         in_stock=row["in_stock"],
@@ -285,12 +286,16 @@ def _photo(row: dict[str, Any]) -> Photo:
         sha256=row["sha256"] or "",
         mask=row["mask"],
         person_box=_box(row["person_box"]),
-        worn=tuple(row["worn"] or ()),
+        worn=_values(row["worn"]),
     )
 
 
 def _pair(row: dict[str, Any]) -> Pair:
     return Pair(row["photo_id"], row["article_id"], _box(row["box"]))
+
+
+def _values(listed: list[str | None] | None) -> tuple[str, ...]:
+    return tuple(one for one in listed or () if one is not None)
 
 
 def _box(value: dict[str, int] | None) -> Box | None:

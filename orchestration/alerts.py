@@ -77,7 +77,7 @@ def _lateness(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.Asse
 
 
 def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
-    """What lies in `incoming/` for the steward: rejected, or without a verdict for too long."""
+    """What lies in `incoming/` for the steward: rejected, or neither rejected nor in the data for too long."""
     places, waiting = workspace.places, {(one.kind, one.batch): one for one in unjudged(workspace.places)}
     limit_s = workspace.configuration.alerts.index_late_minutes * 60
     alerts = []
@@ -88,7 +88,8 @@ def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
             text = f"{name} was rejected, {failing:,} rows fail: threadline batches show {name}"
             alerts.append(Alert(f"rejected {name} {failing}", text))
         elif now_s - one.changed_s > limit_s:
-            text = f"{name} has no verdict after more than {limit_s / 60:.0f} minutes: threadline batches accept {name}"
+            minutes = f"{limit_s / 60:.0f} minutes"
+            text = f"{name} is not accepted, nor rejected, after more than {minutes}: threadline batches accept {name}"
             alerts.append(Alert(f"no verdict {name}", text))
     return alerts
 

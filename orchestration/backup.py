@@ -18,9 +18,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contracts.batches import KINDS
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory, replacing, sha256_of_file
 from orchestration import dvc_data
@@ -39,7 +41,11 @@ _FORMAT = 1
 
 _PARTS = (CONFIGURATION_FILE, "data.dvc", ".gitignore", ".dvcignore", ".dvc", "data", "incoming", ".threadline")
 _LEFT_OUT = (".dvc/tmp", ".threadline/locks", ".threadline/logs", ".threadline/pictures", ".threadline/index/.open")
-_WRITTEN_MEANWHILE = (".threadline/queries",)
+_WRITTEN_MEANWHILE = (".threadline/queries", "incoming/")
+_DELIVERED = tuple(
+    f"{place}/{kind}/" for place in ("incoming", ".threadline/quarantine", ".threadline/rejected") for kind in KINDS
+)
+"""Where a link is one that somebody delivered: it may lead anywhere, and is no part of a batch."""
 _REMEDY = "take another backup; this one is damaged, or no backup"
 
 
@@ -75,7 +81,8 @@ def write_backup(workspace: Workspace, target: Path) -> tuple[Path, Backup]:
     """Write the workspace to the file `target`, or to a new one in the directory `target`; which, and what it holds.
 
     What is computed again from the rest (decoded pictures) is left out, and what DVC and `data/` both hold is in it
-    once. Raises ThreadlineError when the file is there already, or something works in the workspace.
+    once; links in what was delivered are left out. Raises ThreadlineError when the file is there already, something
+    works in the workspace, or a file changes while it is saved.
     """
     made = now()
     name = f"{workspace.root.name}-{made[:19].replace(':', '')}.tar"
@@ -138,7 +145,10 @@ def _nobody_works(workspace: Workspace) -> Iterator[None]:
 
 def _below(root: Path, path: Path) -> Iterator[Path]:
     """The path and everything below it, in order, that belongs in a backup."""
-    if _name(root, path) in _LEFT_OUT or not path.exists() or path.name.endswith(("-wal", "-shm", ".lock")):
+    name = _name(root, path)
+    if name in _LEFT_OUT or not path.exists() or path.name.endswith(("-wal", "-shm", ".lock")):
+        return
+    if path.is_symlink() and name.startswith(_DELIVERED):
         return
     yield path
     if path.is_dir():
@@ -147,18 +157,42 @@ def _below(root: Path, path: Path) -> Iterator[Path]:
 
 
 def _add(archive: tarfile.TarFile, added: set[str], root: Path, path: Path) -> File:
-    """Put the file's content into the archive unless it was `added` already."""
-    with _at_rest(root, path) as still:
-        file = File(sha256=sha256_of_file(still), bytes=still.stat().st_size, changed_s=path.stat().st_mtime)
-        if file.sha256 not in added:
-            archive.add(still, f"{_OBJECTS}{file.sha256}", recursive=False)
-            added.add(file.sha256)
+    """Put the file's content into the archive unless it was `added` already. Raises ThreadlineError when it changes."""
+    changed = ThreadlineError(f"{path} changed while it was saved", "back up again when nothing writes there")
+    try:
+        with _at_rest(root, path) as still:
+            file = File(sha256=sha256_of_file(still), bytes=still.stat().st_size, changed_s=path.stat().st_mtime)
+            if file.sha256 not in added and _put_object(archive, file.sha256, still) != file.sha256:
+                raise changed
+    except FileNotFoundError as error:
+        raise changed from error
+    added.add(file.sha256)
     return file
+
+
+def _put_object(archive: tarfile.TarFile, sha256: str, path: Path) -> str:
+    """Put a file into the archive under this digest; the digest of what was put there."""
+    with path.open("rb") as file:
+        info, read = archive.gettarinfo(arcname=f"{_OBJECTS}{sha256}", fileobj=file), _Hashed(file)
+        archive.addfile(info, read)
+    return read.digest.hexdigest()
+
+
+class _Hashed:
+    """A file that is read once: by who reads it, and into `digest`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def read(self, length: int = -1, /) -> bytes:
+        block = self._file.read(length)
+        self.digest.update(block)
+        return block
 
 
 @contextmanager
 def _at_rest(root: Path, path: Path) -> Iterator[Path]:
-    """The file, or a copy where the service, which goes on, may write meanwhile: databases and its own log."""
+    """The file, or a copy where the service, or who delivers, may write meanwhile: databases, its log, `incoming/`."""
     database = path.suffix == ".db" and path.open("rb").read(16).startswith(b"SQLite format 3")
     if not database and not _name(root, path).startswith(_WRITTEN_MEANWHILE):
         yield path

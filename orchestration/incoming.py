@@ -1,7 +1,7 @@
 """What is dropped into `incoming/` is judged, and accepted or not, without a command: a sensor and the job it starts.
 
 A delivery is taken once it is whole: its tables can be read, every file they name is there, and nothing has changed for
-a moment. One that has a verdict since it last changed waits for the steward. Articles go before photos, whose pairs
+a moment. One that was rejected since it last changed waits for the steward. Articles go before photos, whose pairs
 name them. Nothing is kept but the attempts, for those that end without a verdict.
 """
 
@@ -17,7 +17,7 @@ from contracts.batches import KINDS, Kind, read_catalogue_batch, read_street_bat
 from contracts.errors import ThreadlineError
 from contracts.files import digest_of
 from orchestration.attempts import Attempt
-from orchestration.expectations.verdict import VERDICT
+from orchestration.expectations.verdict import VERDICT, read_verdict
 from orchestration.intake import accept, is_being_judged
 from orchestration.places import Places
 from orchestration.progress import LogReporter
@@ -43,7 +43,7 @@ _UNFINISHED = [
 
 @dataclass(frozen=True)
 class Delivery:
-    """A batch in `incoming/` that nobody has judged as it is: when it changed last, and a digest of its state."""
+    """A batch in `incoming/` that nobody has settled as it is: when it changed last, and a digest of its state."""
 
     kind: Kind
     batch: str
@@ -64,12 +64,16 @@ class DeliveryConfig(dg.Config):
 
 
 def unjudged(places: Places) -> list[Delivery]:
-    """The deliveries that changed since there was a verdict on them, or that have none; articles first."""
+    """The deliveries that changed since there was a verdict on them, or that have none; articles first.
+
+    Also those that were accepted, and are there still: their acceptance was cut short, and judging them finishes it.
+    """
     found = []
     for kind, batch in deliveries(places):
         changed_ns, state = _state_of(places.delivered(kind, batch))
-        verdict = places.report(kind, batch) / VERDICT
-        if not verdict.is_file() or verdict.stat().st_ctime_ns < changed_ns:
+        report = places.report(kind, batch)
+        verdict = report / VERDICT
+        if not verdict.is_file() or verdict.stat().st_ctime_ns < changed_ns or read_verdict(report).accepted:
             found.append(Delivery(kind, batch, changed_ns / 1e9, state))
     return found
 

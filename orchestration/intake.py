@@ -61,6 +61,32 @@ def accept(
         return _judge(places, kind, batch, who, progress, lenience, reason)
 
 
+@contextmanager
+def importing(places: Places, kind: Kind, batch: str) -> Iterator[None]:
+    """Hold the delivery of that name while an import writes it; what an import left there before may be replaced.
+
+    Raises ThreadlineError when there is one that no import made.
+    """
+    delivered, note = places.delivered(kind, batch), import_note(places, kind, batch)
+    with waiting_for(judging_lock(places, kind, batch)):
+        if delivered.exists() and not note.exists():
+            raise ThreadlineError(
+                f"{delivered} holds another delivery, which waits for a decision",
+                f"name the import's batch with --batch, or first accept or reject {kind}/{batch} (threadline batches)",
+            )
+        write_text(note, "")
+        try:
+            yield
+        finally:
+            if not delivered.exists():
+                note.unlink(missing_ok=True)
+
+
+def import_note(places: Places, kind: Kind, batch: str) -> Path:
+    """The file that says that an import made that delivery; it goes when the delivery does."""
+    return places.intake / f"{kind}-{batch}.import"
+
+
 def judging_lock(places: Places, kind: Kind, batch: str) -> Path:
     """The file whose lock is held by whoever judges that delivery, or takes it away."""
     return places.home / "locks" / f"judging-{kind}-{batch}.lock"
@@ -173,7 +199,8 @@ def _finish(places: Places, kind: Kind, batch: str) -> None:
     dvc_data.add_batch(places.root, kind, batch)
     places.intake.mkdir(parents=True, exist_ok=True)
     put_in_place(places.delivered(kind, batch), places.intake / f"done-{kind}-{batch}")
-    for done in (_note(places, kind, batch), judging_lock(places, kind, batch)):
+    notes = (_note(places, kind, batch), import_note(places, kind, batch))
+    for done in (*notes, judging_lock(places, kind, batch)):
         done.unlink(missing_ok=True)
     for path in (places.set_aside(kind, batch), places.report(kind, batch), places.delivered(kind, batch)):
         remove_leftovers(path)

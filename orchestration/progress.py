@@ -58,8 +58,9 @@ class TerminalReporter:
     """Draws one bar a stage; where the console is no terminal, prints a line now and then. A context manager."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("  {task.description:<34}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True)
+        plain = partial(TextColumn, markup=False)
+        columns = (plain("  {task.description:<34}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, plain("{task.fields[note]}"), console=console, transient=True)
         self._tasks: dict[str, TaskID] = {}
         self._lines = None if console.is_terminal else LineReporter(partial(console.print, markup=False))
 

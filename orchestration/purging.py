@@ -69,9 +69,10 @@ class Purge:
 
 @dataclass
 class _Found:
-    """A batch that names the id, and its files there."""
+    """A batch that names the id, and its files there. `root` need not end in the batch's `name`."""
 
     kind: Kind
+    name: str
     root: Path
     files: list[Path] = field(default_factory=list)
 
@@ -85,10 +86,12 @@ def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
         raise ThreadlineError("a purge needs a name and a reason", "give --who and --reason")
     places = workspace.places
     note = places.home / "purged" / f"{safe_name(key)}.json"
-    found = list(_find(places, key))
     before = _read(note)
-    if not found and (before is None or before.done):
-        raise ThreadlineError(f"there is no photo or article '{key}'", "give the id as the batch names it")
+    started = before if before and not before.done else None
+    found, unreadable = _find(places, key, started)
+    if not found and started is None:
+        unread = f" (not read: {', '.join(unreadable)})" if unreadable else ""
+        raise ThreadlineError(f"there is no photo or article '{key}'{unread}", "give the id as the batch names it")
     files = [path for one in found for path in one.files]
     purged = Purge(
         key,
@@ -105,13 +108,14 @@ def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
         with alone(places):
             _remove_rows(one, key)
             if one.root.is_relative_to(places.data):
-                dvc_data.add_batch(places.root, one.kind, one.root.name)
-        (places.report(one.kind, one.root.name) / CONTACT_SHEET).unlink(missing_ok=True)
+                dvc_data.add_batch(places.root, one.kind, one.name)
+        (places.report(one.kind, one.name) / CONTACT_SHEET).unlink(missing_ok=True)
     still_named = {*purged.md5} & {*dvc_data.manifest(places.root).files.values()}
-    unreached = [f"the same file under another id: md5 {md5}" for md5 in sorted(still_named)]
+    unreached = [f"a batch that cannot be read: {label}" for label in unreadable]
+    unreached += [f"the same file under another id: md5 {md5}" for md5 in sorted(still_named)]
     unreached += dvc_data.erase(places.root, {*purged.md5} - still_named)
     _forget(workspace, purged.sha256)
-    unreached += _sheets_in_mlflow(workspace.home)
+    unreached += [*_sheets_in_mlflow(workspace.home), *_examples_in_dagster(workspace.home)]
     purged = replace(purged, unreached=tuple(unreached), done=True)
     write_json(note, asdict(purged))
     return purged
@@ -126,17 +130,50 @@ def _sheets_in_mlflow(home: Home) -> list[str]:
     return [f"a sheet that may show it: {path}" for path in sorted(Path(home.artifacts).rglob("*.png"))]
 
 
-def _find(places: Places, key: str) -> Iterator[_Found]:
-    """Every batch, wherever it lies, that names the id."""
+def _examples_in_dagster(home: Home) -> list[str]:
+    """The storage of Dagster's events: `masks` shows photos inside of them."""
+    url = home.services.dagster_url
+    if url is None and not home.dagster.is_dir():
+        return []
+    return [f"an example that may show it, in Dagster's event log: {without_password(url) if url else home.dagster}"]
+
+
+def _find(places: Places, key: str, started: Purge | None) -> tuple[list[_Found], list[str]]:
+    """Every batch, wherever it lies, that names the id, or named it when the purge `started` that was cut short.
+
+    Also the names of those that cannot be read. Raises ThreadlineError for one of them in `data/`.
+    """
+    found, unreadable = [], []
+    for kind, name, root in _batches(places):
+        try:
+            batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
+        except ThreadlineError:
+            if root.is_relative_to(places.data):
+                raise
+            unreadable.append(_label(places, root))
+            continue
+        files = _files_only_of(batch, key)
+        if started and _label(places, root) in started.batches:
+            found.append(_Found(kind, name, root, [*files, *_left_by(started, batch)]))
+        elif any(_id(row) == key for row in _rows(batch)):
+            found.append(_Found(kind, name, root, files))
+    return found, unreadable
+
+
+def _batches(places: Places) -> Iterator[tuple[Kind, str, Path]]:
+    """Every batch there is: its kind, its name and where it lies."""
     for kind in KINDS:
         folders = [places.data / kind, places.quarantine / kind, places.incoming / kind]
-        roots = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-        roots += sorted((places.rejected / kind).glob("*/batch"))
-        for root in roots:
-            if (root / TABLES[kind][0]).is_file():
-                batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
-                if any(_id(row) == key for row in _rows(batch)):
-                    yield _Found(kind, root, _files_only_of(batch, key))
+        roots = [(path.name, path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+        roots += [(path.parent.name, path) for path in sorted((places.rejected / kind).glob("*/batch"))]
+        yield from ((kind, name, root) for name, root in roots if (root / TABLES[kind][0]).is_file())
+
+
+def _left_by(started: Purge, batch: CatalogueBatch | StreetBatch) -> list[Path]:
+    """The files to erase that no row of the batch names any more: the rows go first."""
+    named = {batch.root / path for row in _rows(batch) for path in _named(row)}
+    unnamed = (path for path in batch.root.rglob("*") if path.is_file() and not path.is_symlink() and path not in named)
+    return [path for path in sorted(unnamed) if sha256_of_file(path) in started.sha256]
 
 
 def _rows(batch: CatalogueBatch | StreetBatch) -> tuple[Article | Photo, ...]:

@@ -39,10 +39,13 @@ def retire(workspace: Workspace, now_s: float) -> int:
     """Drop collections beyond the configured number that have not served for the grace period. Returns how many.
 
     The serving one is never dropped, and the one that served last goes last. A collection's grace starts when a
-    release first finds that it does not serve.
+    release first finds that it does not serve. Only collections that this registry once released are looked at: a
+    server may hold somebody else's.
     """
     serving, index = workspace.registry.champion(), workspace.index
-    unserved = set(index.references()) - ({serving.collection} if serving else set())
+    released = {_name_of(one.tags.get("collection", "")) for one in workspace.registry.versions()}
+    ours = {reference for reference in index.references() if _name_of(reference) in released}
+    unserved = ours - ({serving.collection} if serving else set())
     path = workspace.home.derived("unserved")
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     since = {reference: known.get(reference, now_s) for reference in sorted(unserved)}
@@ -77,6 +80,11 @@ def find_version(workspace: Workspace, version: str) -> ModelVersion:
         if one.version == version:
             return one
     raise ThreadlineError(f"there is no release {version}", "list them: threadline releases")
+
+
+def _name_of(reference: str) -> str:
+    """The collection of a reference, which may name one of its generations: a tag knows the last of them only."""
+    return reference.partition("/")[0]
 
 
 def _others_kept(workspace: Workspace) -> int:

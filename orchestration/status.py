@@ -87,7 +87,8 @@ def unmade(graph: dg.AssetGraph, lineage: Lineage) -> tuple[list[Target], list[T
     stale = [target for target in there if lineage.stale(*target)]
     missing = [target for target in there if lineage.data_version(*target) is None]
     ready = [target for target in stale if lineage.settled(*target)]
-    return ready, [target for target in dict.fromkeys([*stale, *missing]) if target not in ready]
+    now = set(ready)
+    return ready, [target for target in dict.fromkeys([*stale, *missing]) if target not in now]
 
 
 def _models(workspace: Workspace) -> list[tuple[str, Outcome]]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
 from contracts.batches import (
+    ARTICLES,
     KINDS,
+    PAIRS,
+    PHOTOS,
     CatalogueBatch,
     Kind,
     Pair,
@@ -27,7 +31,7 @@ from contracts.batches import (
     write_street_batch,
 )
 from contracts.errors import ThreadlineError
-from contracts.files import new_directory, write_json
+from contracts.files import new_directory, read_table, write_json
 from contracts.images import UnreadableImage
 from contracts.ledger import LedgerRow, read_ledger
 from orchestration.expectations.known import TABLES
@@ -35,7 +39,7 @@ from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import file_in
 from orchestration.expectations.validate import CONTACT_SHEET
 from orchestration.expectations.verdict import VERDICT, Verdict, read_verdict
-from orchestration.intake import accept, judging_lock, now, put_in_place
+from orchestration.intake import accept, digest_of_delivery, import_note, judging_lock, now, put_in_place
 from orchestration.locks import waiting_for
 from orchestration.places import Places
 from orchestration.progress import Reporter
@@ -63,9 +67,10 @@ class BatchAccount:
 
 def list_batches(places: Places) -> list[BatchAccount]:
     """Every batch there is: accepted ones in the ledger's order, then those turned away, then those delivered."""
-    keys = [(row.kind, row.batch) for row in read_ledger(places.data)]
-    keys += [*_folders(places.rejected), *deliveries(places)]
-    return [show_batch(places, *key) for key in dict.fromkeys(keys)]
+    ledger = read_ledger(places.data)
+    rows, aside = {(row.kind, row.batch): row for row in ledger}, _ids_set_aside(places, ledger)
+    keys = dict.fromkeys([*rows, *_folders(places.rejected), *deliveries(places)])
+    return [_account(places, *key, rows.get(key), aside.get(key, ())) for key in keys]
 
 
 def deliveries(places: Places) -> list[tuple[Kind, str]]:
@@ -82,6 +87,11 @@ def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
     """The account of one batch. Raises ThreadlineError when there is none of that name."""
     check_batch_name(batch)
     row = _ledger_row(places, kind, batch)
+    aside = _ids(still_set_aside(places, kind, batch)) if row else ()
+    return _account(places, kind, batch, row, tuple(aside))
+
+
+def _account(places: Places, kind: Kind, batch: str, row: LedgerRow | None, aside: tuple[str, ...]) -> BatchAccount:
     report = places.report(kind, batch)
     verdict = read_verdict(report) if (report / VERDICT).is_file() else None
     if row is not None:
@@ -93,22 +103,48 @@ def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
     else:
         raise ThreadlineError(f"there is no batch {kind}/{batch}", "see: threadline batches list")
     sheet = report / CONTACT_SHEET
-    aside = tuple(_ids(still_set_aside(places, kind, batch))) if row else ()
     return BatchAccount(kind, batch, state, verdict, row, aside, str(sheet) if sheet.is_file() else "")
 
 
 def still_set_aside(places: Places, kind: Kind, batch: str) -> CatalogueBatch | StreetBatch:
     """The rows of an accepted batch that lie in quarantine, less those whose id a later batch holds."""
-    root = places.set_aside(kind, batch)
-    aside, row = _read(kind, root), _ledger_row(places, kind, batch)
-    if row is None or not _ids(aside):
-        return aside
-    later = [one.batch for one in read_ledger(places.data) if one.kind == kind and one.sequence > row.sequence]
-    settled = {key for name in later for key in _ids(_read(kind, places.accepted(kind, name)))}
-    if isinstance(aside, CatalogueBatch):
-        return CatalogueBatch(root, tuple(one for one in aside.articles if one.article_id not in settled))
-    photos = tuple(one for one in aside.photos if one.photo_id not in settled)
-    return StreetBatch(root, photos, tuple(one for one in aside.pairs if _pair_id(one) not in settled))
+    rows = _read(kind, places.set_aside(kind, batch))
+    since = list(dropwhile(lambda one: (one.kind, one.batch) != (kind, batch), read_ledger(places.data)))
+    left = set(_ids_set_aside(places, since).get((kind, batch), ()))
+    if isinstance(rows, CatalogueBatch):
+        return replace(rows, articles=tuple(one for one in rows.articles if one.article_id in left))
+    photos = tuple(one for one in rows.photos if one.photo_id in left)
+    return replace(rows, photos=photos, pairs=tuple(one for one in rows.pairs if _pair_id(one) in left))
+
+
+def _ids_set_aside(places: Places, ledger: Sequence[LedgerRow]) -> dict[tuple[Kind, str], tuple[str, ...]]:
+    """The ids that are still set aside, by batch of `ledger` (all, or the latest); every table is read once."""
+    aside = {(row.kind, row.batch): _ids(_read(row.kind, places.set_aside(row.kind, row.batch))) for row in ledger}
+    wanted = set().union(*aside.values())
+    settled: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
+    left = {}
+    for row in reversed(ledger):
+        key = row.kind, row.batch
+        left[key] = tuple(one for one in aside[key] if one not in settled[row.kind])
+        if wanted:
+            settled[row.kind] |= wanted.intersection(_accepted_ids(places, row))
+    return left
+
+
+def _accepted_ids(places: Places, row: LedgerRow) -> list[str]:
+    """As `_ids` of an accepted batch, of which only the columns of ids are read."""
+    root = places.accepted(row.kind, row.batch)
+    if row.kind == "catalogue":
+        return _keys(root / ARTICLES, "article_id")
+    return [*_keys(root / PHOTOS, "photo_id"), *_keys(root / PAIRS, "photo_id", "article_id")]
+
+
+def _keys(path: Path, *columns: str) -> list[str]:
+    if not path.is_file():
+        return []
+    table = read_table(path, list(columns))
+    cells = [table.column(column).to_pylist() for column in columns]
+    return [" / ".join(map(str, row)) for row in zip(*cells, strict=True)]
 
 
 def accept_delivered(
@@ -165,11 +201,17 @@ def turn_away(places: Places, kind: Kind, batch: str, who: str, reason: str) -> 
     with waiting_for(judging_lock(places, kind, batch)):
         if not delivered.is_dir() or delivered.is_symlink():
             raise ThreadlineError(f"there is no batch at {delivered}", "see: threadline batches list")
+        row = _ledger_row(places, kind, batch)
+        if row and places.accepted(kind, batch).exists() and row.digest == digest_of_delivery(delivered):
+            raise ThreadlineError(
+                f"{kind}/{batch} was accepted before", f"finish that: threadline batches accept {kind}/{batch}"
+            )
         decision = places.rejected / kind / batch
         if (decision / "batch").exists():
             raise ThreadlineError(f"a batch of that name was turned away before: {decision}", "move that one elsewhere")
         write_json(decision / DECISION, {"who": who, "reason": reason, "when": now()})
         put_in_place(delivered, decision / "batch")
+        import_note(places, kind, batch).unlink(missing_ok=True)
     return decision
 
 

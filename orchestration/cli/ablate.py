@@ -38,4 +38,4 @@ def ablate(
         table = ablation_table(run_ablation(opened, model, variants, reporter))
     if out is not None:
         write_text(out, table)
-    console.print(table, markup=False)
+    console.print(table)

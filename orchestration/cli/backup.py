@@ -28,9 +28,9 @@ def backup(
     if json:
         print_json({"file": str(path), **_figures(written)})
         return
-    console.print(f"{len(written.files):,} files, {written.bytes / 2**20:,.0f} MiB, are in {path}.", markup=False)
+    console.print(f"{len(written.files):,} files, {written.bytes / 2**20:,.0f} MiB, are in {path}.")
     for kept in written.elsewhere:
-        console.print(f"Not in it, back it up by its own means: {kept}", markup=False)
+        console.print(f"Not in it, back it up by its own means: {kept}")
 
 
 def restore(
@@ -45,8 +45,8 @@ def restore(
     if json:
         print_json({"directory": str(directory), **_figures(restored)})
         return
-    console.print(f"{directory} is as it was on {restored.made}. Next:", markup=False)
-    console.print(f"  threadline doctor --workspace {directory}", markup=False)
+    console.print(f"{directory} is as it was on {restored.made}. Next:")
+    console.print(f"  threadline doctor --workspace {directory}")
 
 
 def _figures(one: Backup) -> dict[str, Any]:

@@ -63,13 +63,13 @@ def show(
     if json:
         print_json(asdict(found))
         return
-    console.print(f"{batch}: {found.state}", markup=False)
+    console.print(f"{batch}: {found.state}")
     if found.verdict is not None:
         _print(found.verdict)
     if found.contact_sheet:
-        console.print(f"  contact sheet: {found.contact_sheet}", markup=False)
+        console.print(f"  contact sheet: {found.contact_sheet}")
     if found.set_aside:
-        console.print(f"  still set aside: {', '.join(found.set_aside)}", markup=False)
+        console.print(f"  still set aside: {', '.join(found.set_aside)}")
 
 
 @batches.command("accept")
@@ -119,7 +119,7 @@ def reject(batch: Batch, reason: Reason, who: Who = "", workspace: WorkspaceOpti
     if json:
         print_json({"batch": batch, "kept": str(kept)})
     else:
-        console.print(f"{batch} was turned away; it is kept at {kept}", markup=False)
+        console.print(f"{batch} was turned away; it is kept at {kept}")
 
 
 @batches.command("page")
@@ -154,6 +154,6 @@ def _tell(verdict: Verdict, json: bool) -> None:
 
 def _print(verdict: Verdict) -> None:
     told: list[Any] = verdict.lines(most=len(verdict.rows))
-    console.print("\n".join(told), markup=False)
+    console.print("\n".join(told))
     if verdict.report:
-        console.print(f"  report: {verdict.report}", markup=False)
+        console.print(f"  report: {verdict.report}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from contracts.images import Picture, read
 from orchestration import dvc_data
@@ -50,7 +51,7 @@ def demo(
     )
     weak = [e.method for e in evaluations if e.method in MATCHING and e.scores["test"].acc[1] < FLOOR]
     if weak:
-        errors.print(f"[red]Acc@1 is below {FLOOR:.0%}:[/red] {', '.join(weak)}")
+        errors.print(Text.assemble((f"Acc@1 is below {FLOOR:.0%}:", "red"), f" {', '.join(weak)}"))
         raise typer.Exit(4)
 
 

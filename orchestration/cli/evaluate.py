@@ -167,12 +167,12 @@ def _say(
 ) -> None:
     package = session.package
     photos = " ".join(source) if source else "the workspace's test photos"
-    console.print(f"{package.method} {package.digest[:12]} ({session.precision}) on {photos}", markup=False)
+    console.print(f"{package.method} {package.digest[:12]} ({session.precision}) on {photos}")
     for report in imports:
         for line in report.lines():
-            console.print(line, markup=False)
+            console.print(line)
     for reason, count in left_out.items():
-        console.print(f"  left out, {reason}: {count:,}", markup=False)
+        console.print(f"  left out, {reason}: {count:,}")
 
 
 def _figures(measured: Evaluation) -> dict[str, Any]:

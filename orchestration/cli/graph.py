@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from orchestration.cli.output import Json, console, errors, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
@@ -84,9 +85,13 @@ def status(workspace: WorkspaceOption = None, json: Json = False) -> None:
 
 def _announce(ran: Ran) -> None:
     if ran.error:
-        errors.print(f"[red]failed[/red] {ran.label}: {ran.error}")
+        _tell_failed(ran.label, ran.error)
     else:
-        console.print(f"  {ran.label:<34} {ran.seconds:7.1f} s {ran.peak_mib:7,} MiB", style="dim", markup=False)
+        console.print(f"  {ran.label:<34} {ran.seconds:7.1f} s {ran.peak_mib:7,} MiB", style="dim")
+
+
+def _tell_failed(label: str, reason: str) -> None:
+    errors.print(Text.assemble(("failed", "red"), f" {label}: {reason}"))
 
 
 def _label(asset: str, partition: str | None) -> str:
@@ -104,11 +109,11 @@ def _show(found: Status) -> None:
             f"Pinned: version {found.pin.version}, by {found.pin.who} on {found.pin.when}: {found.pin.reason}"
         )
     if found.proposed is not None:
-        console.print(f"Waits for `threadline approve`: {found.proposed.method} {found.proposed.reason}", markup=False)
+        console.print(f"Waits for `threadline approve`: {found.proposed.method} {found.proposed.reason}")
     console.print(f"Data version: {found.data_version or 'none'}   preset: {found.preset}")
     rows = [[name, outcome.digest[:12] if outcome.digest else "none", outcome.reason] for name, outcome in found.models]
     print_table("Models", ["model", "package", "note"], rows)
     console.print(f"Out of date: {', '.join(_label(*one) for one in found.out_of_date) or 'nothing'}")
     console.print(f"Waiting for those: {', '.join(_label(*one) for one in found.waiting) or 'nothing'}")
     for asset, reason in found.failed:
-        errors.print(f"[red]failed[/red] {asset}: {reason}")
+        _tell_failed(asset, reason)

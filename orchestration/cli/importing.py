@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from contracts.errors import ThreadlineError
 from orchestration.cli.output import Json, console, print_json
 from orchestration.cli.workspace import Limit, WorkspaceOption, open_workspace
 from orchestration.expectations.verdict import Verdict
-from orchestration.intake import accept
+from orchestration.intake import accept, importing
 from orchestration.known_imports import find_import, keep_import, key_of
 from orchestration.progress import Reporter, TerminalReporter
 from orchestration.sources.folder import deliver_folder
@@ -182,7 +183,8 @@ def sample(
 def run_import(wanted: Import, batch: str | None, who: str, workspace: Path | None, json: bool) -> None:
     """Deliver into `incoming/`, reach the verdicts, and accept; print the account. Exit code 2 on a rejection.
 
-    What was imported before and did not change is not read again.
+    What was imported before and did not change is not read again. Raises ThreadlineError when a delivery of that name,
+    which no import made, waits in `incoming/`.
     """
     places = open_workspace(workspace).places
     called = check_batch_name(batch or wanted.name)
@@ -193,7 +195,10 @@ def run_import(wanted: Import, batch: str | None, who: str, workspace: Path | No
         verdicts = [Verdict(kind, name, "already_accepted", (), {}) for kind, name, _ in known.batches]
     else:
         with TerminalReporter(console) as reporter:
-            made = wanted.deliver({kind: places.delivered(kind, called) for kind in wanted.kinds}, reporter)
+            with ExitStack() as held:
+                for kind in wanted.kinds:
+                    held.enter_context(importing(places, kind, called))
+                made = wanted.deliver({kind: places.delivered(kind, called) for kind in wanted.kinds}, reporter)
             verdicts = [accept(places, kind, called, who or getpass.getuser(), reporter) for kind in wanted.kinds]
         report, lines = made.as_json(), made.lines()
         if all(verdict.accepted for verdict in verdicts):
@@ -207,7 +212,7 @@ def _tell(report: dict[str, Any], lines: list[str], verdicts: list[Verdict], jso
     else:
         for verdict in verdicts:
             lines = [*lines, *verdict.lines(), *([f"  report: {verdict.report}"] if verdict.report else [])]
-        console.print("\n".join(lines), markup=False)
+        console.print("\n".join(lines))
     if not all(verdict.accepted for verdict in verdicts):
         raise typer.Exit(2)
     if not json:

@@ -13,8 +13,9 @@ from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine instead of text for a person.")]
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+"""Both print what they are given: brackets and colons are part of names, so markup of our own is a `Text`."""
 
 
 def print_json(value: Any) -> None:

@@ -35,7 +35,7 @@ def export_package(
     if json:
         print_json({"digest": written.digest, "method": written.method, "file": str(file)})
     else:
-        console.print(f"{written.method} {written.digest[:12]} is in {file}.", markup=False)
+        console.print(f"{written.method} {written.digest[:12]} is in {file}.")
 
 
 @package.command("import")
@@ -58,6 +58,6 @@ def import_package(
             }
         )
         return
-    console.print(f"{done.package.method} {done.package.digest[:12]} is version {done.version}.", markup=False)
+    console.print(f"{done.package.method} {done.package.digest[:12]} is version {done.version}.")
     if done.serving_version:
         console.print(f"Next, to let it serve: threadline rollback {done.serving_version}, threadline materialize")

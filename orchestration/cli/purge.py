@@ -26,9 +26,9 @@ def purge(
     if json:
         print_json(asdict(done))
         return
-    console.print(f"{key}: erased {len(done.sha256)} files of {', '.join(done.batches)}", markup=False)
+    console.print(f"{key}: erased {len(done.sha256)} files of {', '.join(done.batches)}")
     for model in done.models:
-        console.print(f"  seen by: {model}", markup=False)
+        console.print(f"  seen by: {model}")
     for place in done.unreached:
-        console.print(f"  not reached: {place}", markup=False)
+        console.print(f"  not reached: {place}")
     console.print("Next: threadline materialize (trains again without it, and takes it out of the index)")

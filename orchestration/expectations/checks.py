@@ -74,6 +74,7 @@ _ARTICLES = [
         "the category '{value}' is new: not one of the eight, and no accepted article has it",
         warning=True,
     ),
+    Check("articles", "price_problem", "empty", "the price is {value}: not a finite number of at least 0"),
     Check("articles", "images", "between", "the article has no image", {"min_value": 1}),
     Check("articles", "digests_missing", "between", "images and digests are not as many", {"max_value": 0}),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def _article(row: int, article: Article, known: KnownData) -> dict[str, Any]:
     kept = article.op != "delete"
     new = article.category.strip() and article.category not in (*CATEGORIES, *known.categories)
     update = not article.images and article.article_id in known.articles
+    priced = article.price is None or 0 <= article.price < inf
     return {
         "row": row,
         "id": article.article_id or "",
@@ -88,6 +90,7 @@ def _article(row: int, article: Article, known: KnownData) -> dict[str, Any]:
         "op": article.op or "",
         "category": article.category if kept else None,
         "new_category": article.category if kept and new else None,
+        "price_problem": None if priced or not kept else str(article.price),
         "images": float(len(article.images)) if kept and not update else None,
         "digests_missing": float(abs(len(article.images) - len(article.sha256))) if kept else None,
     }
@@ -137,7 +140,7 @@ def _look_at_known(one: KnownPicture) -> PictureFacts:
 def _appearance(one: NamedPicture, fact: PictureFacts) -> dict[str, Any]:
     described, true = one.sha256, fact.sha256
     return {
-        "altered": None if described in ("", true) else f"SHA-256 {true[:12]}…, expected {described[:12]}…",
+        "altered": None if described == true else f"SHA-256 {true[:12]}…, expected {described[:12] or 'none'}…",
         "misnamed": None if _ends_rightly(one.image, fact.ending) else f"{Path(one.image).suffix} ({fact.ending})",
         "side_px": float(min(fact.size)),
         "aspect": max(fact.size) / min(fact.size),

@@ -174,7 +174,8 @@ def _listed(path: Path, row: Row, field: str, report: ImportReport) -> Listed | 
     except ThreadlineError:
         report.leave_out("the path leaves the directory", PARTITION, row.line, name)
         return None
-    if len(PurePosixPath(name).parts) < 4:
+    parts = PurePosixPath(name).parts
+    if len(parts) < 4 or parts[0] != "img":
         report.leave_out("the path is not img/…/<category>/<item>/<picture>", PARTITION, row.line, name)
         return None
     return Listed(source, name, PARTITION, row.line)

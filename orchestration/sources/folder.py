@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ PHOTOS_TABLE = "photos.csv"
 NOT_OF_THE_EIGHT = "categories left out"
 
 _RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments")
+_TWO_READINGS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+"""A price such as 1,299 or 1.299: over a thousand in some countries, hardly more than one in others."""
+
 _TRUE, _FALSE = ("true", "1", "yes", "y"), ("false", "0", "no", "n")
 
 
@@ -49,11 +53,11 @@ def deliver_folder(
     """Turn the directory `path` into a catalogue batch at `into`.
 
     The CSV is `table`, or the only one in `path`. Its column `image` is a path below `path` (also found below
-    `images/` and without its ending); `article_id` (by default the image's stem), `name`, `category`, `price`, `url`,
-    `in_stock` and `assortments` (separated by |) are taken as they are called, and every other column is an
-    attribute. `columns` maps these names to those of the CSV. Of several rows of one article the first gives the
-    fields. Without `all_categories` a row of none of the eight categories is left out. At most `limit` articles are
-    taken.
+    `images/` and without its ending); `article_id` (by default the image's stem, which no other image may then have),
+    `name`, `category`, `price`, `url`, `in_stock` and `assortments` (separated by |) are taken as they are called, and
+    every other column is an attribute. `columns` maps these names to those of the CSV. Of several rows of one article
+    the first gives the fields. Without `all_categories` a row of none of the eight categories is left out. At most
+    `limit` articles are taken.
 
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
@@ -115,11 +119,16 @@ def _gather(
         image = _image_of(path, file, row, report)
         if image is None:
             continue
-        article_id = row.values.get("article_id") or image.stem
+        named = row.values.get("article_id")
+        article_id = named or image.stem
         if article_id not in gathered:
             if limit is not None and len(gathered) == limit:
                 break
             gathered[article_id] = _Gathered(row)
+        elif not named and all(one.source != image for one in gathered[article_id].images):
+            given = row.values["image"]
+            report.leave_out("another article has this image's name, which is its id", file, row.line, given)
+            continue
         gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
     return gathered
 
@@ -168,14 +177,21 @@ def _price(file: str, row: Row, report: ImportReport) -> float | None:
     given = row.values.get("price", "")
     if not given:
         return None
-    try:
-        price = float(given.replace(",", ".") if "." not in given else given)
-    except ValueError:
-        price = math.nan
+    price = _number(given)
     if math.isfinite(price) and price >= 0:
         return price
     report.leave_out("the price is not a number (the article is taken without it)", file, row.line, given)
     return None
+
+
+def _number(given: str) -> float:
+    """The number with a point or a comma; NaN where it is none, or may be either of two."""
+    if _TWO_READINGS.fullmatch(given):
+        return math.nan
+    try:
+        return float(given if "." in given else given.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def _in_stock(file: str, row: Row, report: ImportReport) -> bool | None:

@@ -14,15 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.errors import ThreadlineError
+from contracts.files import sha256_of_file
 from contracts.images import read
 from contracts.model_package import read_package
 from contracts.registry import SERVING_MODEL
+from orchestration import backup as backup_module
 from orchestration import dvc_data
 from orchestration.backup import MANIFEST, restore_backup, write_backup
 from orchestration.cli.main import app
 from orchestration.execution import materialize
 from orchestration.finding import Finder
 from orchestration.locks import alone
+from orchestration.resources import Workspace
 from orchestration.runs import lock_of
 from tests.behaviour.tiny import TinyWorkspace
 
@@ -153,6 +156,64 @@ def test_nothing_is_overwritten(original: Path, saved: Path) -> None:
         write_backup(TinyWorkspace(original), saved)
     with pytest.raises(ThreadlineError, match="is there already"):
         restore_backup(saved, original)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with a file of data and a delivery, of which nothing was made."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    workspace = Workspace(tmp_path / "bare")
+    for folder in ("data", "incoming/street/new"):
+        (workspace.root / folder).mkdir(parents=True)
+        (workspace.root / folder / "photo.jpg").write_bytes(f"a photo in {folder}".encode())
+    dvc_data.init(workspace.root)
+    return workspace
+
+
+def written_when_hashed(target: Path, patched: pytest.MonkeyPatch, *, gone: bool = False) -> None:
+    """Let somebody write to `target`, or delete it, right after it, or a copy of it, was first hashed."""
+    content = target.read_bytes()
+
+    def hashed(path: Path) -> str:
+        digest = sha256_of_file(path)
+        if path.read_bytes() == content:
+            target.unlink() if gone else target.write_bytes(content.upper())
+        return digest
+
+    patched.setattr(backup_module, "sha256_of_file", hashed)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_changes_while_it_is_saved_stops_the_backup(
+    gone: bool, bare: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_when_hashed(bare.root / "data" / "photo.jpg", monkeypatch, gone=gone)
+    with pytest.raises(ThreadlineError, match=r"data/photo\.jpg changed while it was saved"):
+        write_backup(bare, tmp_path / "saved.tar")
+    assert not (tmp_path / "saved.tar").exists()
+
+
+def test_a_delivery_may_arrive_while_it_is_saved(
+    bare: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_when_hashed(bare.root / "incoming/street/new/photo.jpg", monkeypatch)
+    path, _ = write_backup(bare, tmp_path / "saved.tar")
+    restore_backup(path, tmp_path / "there")
+    restored = tmp_path / "there" / "incoming/street/new/photo.jpg"
+    assert restored.read_bytes() == b"a photo in incoming/street/new"
+
+
+def test_links_that_were_delivered_are_not_followed(bare: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("of nobody's concern")
+    for link in ("incoming/street/new/key", ".threadline/quarantine/street/old", ".threadline/rejected/street/bad"):
+        (bare.root / link).parent.mkdir(parents=True, exist_ok=True)
+        (bare.root / link).symlink_to(tmp_path / "secret")
+    path, backup = write_backup(bare, tmp_path / "saved.tar")
+    assert b"of nobody's concern" not in path.read_bytes()
+    assert not any(
+        name.startswith((".threadline/quarantine/street/old", "incoming/street/new/key")) for name in backup.directories
+    )
 
 
 def test_nothing_is_saved_while_something_works(original: Path, tmp_path: Path) -> None:

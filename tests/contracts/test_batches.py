@@ -96,6 +96,17 @@ def test_optional_columns_may_be_missing_and_unknown_ones_are_ignored(tmp_path: 
     assert read_catalogue_batch(tmp_path).articles == (Article("a"), Article("b", op="delete"))
 
 
+def test_a_null_inside_a_list_is_no_value_but_an_image_without_a_path(tmp_path: Path) -> None:
+    given = {"article_id": ["a"], "op": ["upsert"], "images": [["a.jpg", None]], "sha256": [["0", None]]}
+    attributes = pa.array([[("colour", None), ("fit", "slim")]], pa.map_(pa.string(), pa.string()))
+    write_table(tmp_path / ARTICLES, pa.table(given | {"attributes": attributes, "assortments": [[None, "men"]]}))
+    (article,) = read_catalogue_batch(tmp_path).articles
+    assert (article.images, article.sha256) == (("a.jpg", ""), ("0",))
+    assert (article.attributes, article.assortments) == ({"fit": "slim"}, ("men",))
+    write_table(tmp_path / PHOTOS, pa.table({"photo_id": ["p"], "op": ["upsert"], "worn": [["top", None]]}))
+    assert read_street_batch(tmp_path).photos[0].worn == ("top",)
+
+
 @pytest.mark.parametrize("column", ["article_id", "op"])
 def test_a_missing_or_empty_key_column_is_named(tmp_path: Path, column: str) -> None:
     write_catalogue_batch(tmp_path, [Article("a"), Article("b")])

@@ -65,7 +65,18 @@ def test_deliveries_that_wait_for_the_steward(shop: Shop) -> None:
     (text,) = shop.told(after_s=0.9 * HOUR_S)
     assert "catalogue/rejected was rejected, 1 rows fail" in text
     late, _ = sorted(shop.told(after_s=1.1 * HOUR_S))
-    assert "catalogue/lies has no verdict after more than 60 minutes" in late
+    assert "catalogue/lies is not accepted, nor rejected, after more than 60 minutes" in late
+
+
+def test_a_delivery_whose_acceptance_was_cut_short_was_not_rejected(shop: Shop) -> None:
+    places = shop.workspace.places
+    places.delivered("catalogue", "half").mkdir(parents=True)
+    report = places.report("catalogue", "half")
+    report.mkdir(parents=True)
+    write_verdict(report, Verdict("catalogue", "half", "accepted", (), {}))
+    assert shop.told(after_s=0.9 * HOUR_S) == []
+    (late,) = shop.told(after_s=1.1 * HOUR_S)
+    assert "threadline batches accept catalogue/half" in late
 
 
 def test_articles_that_cannot_be_found_in_time(shop: Shop) -> None:

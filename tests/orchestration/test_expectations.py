@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -196,6 +197,13 @@ def test_the_same_picture_twice_is_set_aside_and_a_likeness_is_a_warning(
     verdict = judge(articles)
     assert reasons(verdict) == {"a5": "the same file as that of a2"}
     assert reasons(verdict, warning=True) == {"a7": "looks the same as a3"}
+
+
+def test_a_price_must_be_a_number(articles: list[Article], judge: Callable[..., Verdict]) -> None:
+    for place, price in enumerate((math.nan, math.inf, -math.inf, -0.01, 0.0, 12.5)):
+        articles[place] = replace(articles[place], price=price)
+    told = {f"a{n}": f"the price is {price}" for n, price in enumerate(("nan", "inf", "-inf", "-0.01"))}
+    assert {key: reason.partition(":")[0] for key, reason in reasons(judge(articles)).items()} == told
 
 
 def test_several_images_of_one_article_may_look_the_same(

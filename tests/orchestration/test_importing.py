@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from contracts.errors import ThreadlineError
 from contracts.ledger import read_ledger
+from orchestration.cli import importing
 from orchestration.cli.main import app
 from orchestration.known_imports import key_of
 from orchestration.places import Places
@@ -177,3 +178,34 @@ def test_the_key_of_an_import_changes_with_every_file_and_option(tmp_path: Path)
 def test_every_source_of_the_command_line_is_tried_here() -> None:
     listed = run("import", "--help").output
     assert all(source in listed for source in SOURCES)
+
+
+@pytest.mark.slow
+def test_a_delivery_that_no_import_made_is_not_replaced(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    dropped = places.delivered("catalogue", "spring") / "notes.txt"
+    dropped.parent.mkdir(parents=True)
+    dropped.write_text("waits for Ada")
+    refused = run("import", "product-feed", str(root), "--batch", "spring")
+    assert isinstance(refused.exception, ThreadlineError)
+    assert str(dropped.parent) in refused.exception.problem and "--batch" in refused.exception.remedy
+    assert dropped.read_text() == "waits for Ada"
+    assert run("batches", "reject", "catalogue/spring", "--reason", "empty").exit_code == 0
+    assert statuses(imported("product-feed", root, "--batch", "spring")) == {"accepted"}
+
+
+@pytest.mark.slow
+def test_an_import_that_was_killed_is_repeated(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit(137)
+
+    root = layouts.viton(tmp_path / "viton")
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "accept", killed)
+        assert run("import", "viton", str(root)).exit_code == 137
+    assert places.delivered("street", "viton").is_dir()
+    assert statuses(imported("viton", root)) == {"accepted"}
+    dropped = places.delivered("street", "viton")
+    dropped.mkdir()
+    assert isinstance(run("import", "viton", str(root), "--limit", "2", "--batch", "viton").exception, ThreadlineError)
+    assert dropped.is_dir()

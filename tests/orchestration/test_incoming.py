@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from contracts.batches import Article, Photo, write_catalogue_batch, write_street_batch
+from contracts.errors import ThreadlineError
+from contracts.files import write_table
 from contracts.ledger import read_ledger
+from orchestration import dvc_data
 from orchestration.incoming import (
     DELIVERY_TAG,
     PATIENT_S,
@@ -28,6 +32,7 @@ from orchestration.intake import accept, judging_lock
 from orchestration.locks import waiting_for
 from orchestration.places import Places
 from orchestration.resources import Watcher, Workspace
+from orchestration.stewardship import turn_away
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 from tests.orchestration.test_stewardship import places
 
@@ -90,6 +95,35 @@ def test_what_was_rejected_waits_for_the_steward_until_it_changes(places: Places
     assert due(places, after_s=PATIENT_S + 1) == []
     (root / "missing.jpg").write_text("a correction")
     assert due(places, after_s=QUIET_S + 1) == ["catalogue/autumn"]
+
+
+def test_an_acceptance_that_was_cut_short_is_taken_up_and_not_turned_away(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = places.delivered("catalogue", "gone")
+    root.mkdir(parents=True)
+    write_catalogue_batch(root, [Article("a5", op="delete")])
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+        patched.setattr(dvc_data, "add_batch", failing)
+        accept(places, "catalogue", "gone", WHO)
+    with pytest.raises(ThreadlineError, match="catalogue/gone was accepted before"):
+        turn_away(places, "catalogue", "gone", "ann", "a mistake")
+    assert due(places, after_s=QUIET_S + 1) == ["catalogue/gone"]
+    assert accept(places, "catalogue", "gone", WHO).status == "already_accepted"
+    assert due(places, after_s=QUIET_S + 1) == []
+
+
+def failing(*_: object) -> None:
+    raise OSError("no space left")
+
+
+def test_a_null_among_the_images_sets_its_row_aside_and_stops_no_other_delivery(places: Places) -> None:
+    root = deliver_autumn(places)
+    hollow = {"article_id": ["b1"], "op": ["upsert"], "category": ["top"], "images": [[None]], "sha256": [[None]]}
+    write_table(root / "articles.parquet", pa.table(hollow))
+    deliver_spring(places.delivered("catalogue", "winter"))
+    assert "catalogue/winter" in due(places, after_s=PATIENT_S + 1)
+    assert accept(places, "catalogue", "autumn", WHO).status == "rejected"
 
 
 def test_what_somebody_is_judging_is_left_to_them(places: Places) -> None:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from orchestration import progress
+from orchestration.cli import output
 from orchestration.progress import LineReporter, TerminalReporter
 
 
@@ -49,3 +50,19 @@ def test_a_console_that_is_no_terminal_gets_lines_without_control_characters(clo
         report("masks [may]", 1, 2)
         report("masks [may]", 2, 2)
     assert file.getvalue() == "  masks [may]: 1 of 2\n"
+
+
+def test_names_in_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table("[a]", ["[b]"], [["article_dna [spring]"], ["[/x] :heart:"]])
+    output.errors.print("failed [/summer]")
+    printed = capsys.readouterr()
+    assert [line.strip() for line in printed.out.splitlines()] == ["[a]", "[b]", "article_dna [spring]", "[/x] :heart:"]
+    assert printed.err == "failed [/summer]\n"
+
+
+def test_a_bar_names_its_partition() -> None:
+    file = io.StringIO()
+    with TerminalReporter(Console(file=file, force_terminal=True, width=120)) as report:
+        report("masks [may]", 1, 2, "[/x]")
+    assert "masks [may]" in file.getvalue()
+    assert "[/x]" in file.getvalue()

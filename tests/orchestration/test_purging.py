@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from contracts.batches import read_catalogue_batch, read_street_batch
+from contracts.batches import Article, read_catalogue_batch, read_street_batch, write_catalogue_batch
 from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.model_package import PACKAGE_FILE, ModelPackage, Provenance, Sizes
 from orchestration import dvc_data, purging
+from orchestration.expectations.validate import CONTACT_SHEET
 from orchestration.features import FeatureStore
 from orchestration.intake import accept
 from orchestration.purging import purge
 from orchestration.resources import Workspace
+from orchestration.stewardship import turn_away
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 from training.pictures import PictureStore, Source
 
@@ -106,8 +109,53 @@ def test_a_purge_that_is_cut_short_is_finished_by_doing_it_again(
         purge(workspace, "a7", "ann", "asked")
 
 
+@pytest.mark.parametrize("step", ["the table", "DVC"])
+def test_rows_that_went_before_the_purge_was_cut_short_do_not_hide_its_files(
+    step: str, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = (workspace.places.accepted("catalogue", "spring") / "images" / "a7.jpg").read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def killed_after_it(root: Path, articles: list[Article]) -> None:
+        write_catalogue_batch(root, articles)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if step == "DVC":
+            patched.setattr(purging.dvc_data, "add_batch", killed)
+        else:
+            patched.setattr(purging, "write_catalogue_batch", killed_after_it)
+        purge(workspace, "a7", "ann", "asked")
+    assert files_with(tmp_path, picture)
+    assert purge(workspace, "a7", "ann", "asked").unreached == ()
+    assert files_with(tmp_path, picture) == []
+    assert "catalogue/spring/images/a7.jpg" not in dvc_data.manifest(workspace.root).files
+
+
+def test_a_batch_that_cannot_be_read_is_named_and_stops_nothing(workspace: Workspace) -> None:
+    (broken := workspace.places.delivered("catalogue", "broken")).mkdir(parents=True)
+    (broken / "articles.parquet").write_bytes(b"half of a table")
+    assert "a batch that cannot be read: incoming/catalogue/broken" in purge(workspace, "a7", "ann", "asked").unreached
+    with pytest.raises(ThreadlineError, match="not read: incoming/catalogue/broken"):
+        purge(workspace, "nowhere", "ann", "asked")
+
+
+def test_the_contact_sheet_of_a_batch_that_was_turned_away_goes(workspace: Workspace) -> None:
+    places = workspace.places
+    shutil.copytree(places.accepted("catalogue", "spring"), places.delivered("catalogue", "again"))
+    (places.report("catalogue", "again")).mkdir(parents=True)
+    (sheet := places.report("catalogue", "again") / CONTACT_SHEET).touch()
+    turn_away(places, "catalogue", "again", "ann", "the same again")
+    assert ".threadline/rejected/catalogue/again/batch" in purge(workspace, "a7", "ann", "asked").batches
+    assert not sheet.exists()
+
+
 def test_what_cannot_be_reached_is_said(workspace: Workspace, tmp_path: Path) -> None:
     with dvc_data._repository(workspace.root) as repo, repo.config.edit("repo") as config:
         config["remote"]["gone"] = {"url": "ssh://nowhere.invalid/data"}
+    workspace.home.dagster.mkdir(parents=True)
     done = purge(workspace, "a7", "ann", "asked")
     assert [place for place in done.unreached if place.startswith("gone of DVC")]
+    assert f"an example that may show it, in Dagster's event log: {workspace.home.dagster}" in done.unreached

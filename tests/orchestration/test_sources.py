@@ -234,3 +234,28 @@ def test_only_clear_synonyms_are_mapped() -> None:
     given = ["T-Shirts", "top", "Rain  Jacket", "Chinos", ""]
     assert [map_category(one, report.mapped) for one in given] == ["t-shirt", "top", "rain jacket", "trousers", ""]
     assert set(report.mapped) == {("T-Shirts", "t-shirt"), ("Chinos", "trousers")}
+
+
+def test_images_of_one_name_are_not_taken_for_one_article(shop: Path, tmp_path: Path) -> None:
+    picture(shop / "skirt/0.jpg", 7)
+    (shop / "feed.csv").write_text("image,article_id\n0.jpg,\nskirt/0.jpg,\nskirt/0.jpg,S\n1.jpg,S\n")
+    report = deliver_folder(shop, tmp_path / "batch")
+    articles = read_catalogue_batch(tmp_path / "batch").articles
+    assert [(one.article_id, len(one.images)) for one in articles] == [("0", 1), ("S", 2)]
+    ((reason, (left_out,)),) = report.examples.items()
+    assert "name, which is its id" in reason
+    assert (left_out.row, left_out.detail) == (3, "skirt/0.jpg")
+
+
+@pytest.mark.parametrize(
+    ("given", "price"),
+    [("12.5", 12.5), ("12,50", 12.5), ("0,125", 0.125), ("1299", 1299.0), ("1299.000", 1299.0)]
+    + [(given, None) for given in ("1,299", "1.299", "12,000", "1,299.00", "inf", "-1")],
+)
+def test_a_price_that_can_be_read_in_two_ways_is_not_guessed(
+    shop: Path, tmp_path: Path, given: str, price: float | None
+) -> None:
+    (shop / "feed.csv").write_text(f'image,price\n0.jpg,"{given}"\n')
+    report = deliver_folder(shop, tmp_path / "batch")
+    (article,) = read_catalogue_batch(tmp_path / "batch").articles
+    assert (article.price, sum(report.left_out.values())) == (price, int(price is None))

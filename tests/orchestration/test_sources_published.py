@@ -97,6 +97,19 @@ def test_clothing_co_parsing_without_usable_labels_is_taken_without(tmp_path: Pa
     assert place_of(report, "what is worn is not known") == ("label_list.mat", None)
 
 
+def test_clothing_co_parsing_with_damaged_labels_is_taken_without(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    root = layouts.clothing_co_parsing(tmp_path / "ccp")
+    labels = root / "annotations/pixel-level/0001.mat"
+    savemat(labels, {"groundtruth": layouts.label_map((80, 100), 2, 3, 1)}, do_compression=True)
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[:140] + bytes(40) + whole[180:])
+    report = deliver_clothing_co_parsing(root, tmp_path / "s")
+    assert dict(report.taken) == {"photos": 3, "masks": 0}
+    assert report.left_out == {"the labels cannot be read (the photo is taken without a mask)": 1}
+
+
 def test_chictopia10k_background_is_label_0(tmp_path: Path) -> None:
     report = deliver_chictopia10k(layouts.chictopia10k(tmp_path / "chictopia"), tmp_path / "s")
     first, second, third = read_street_batch(tmp_path / "s").photos
@@ -215,6 +228,7 @@ def test_deepfashion_rows_that_cannot_be_used_are_left_out(tmp_path: Path) -> No
         f"{folder}/consumer_09.jpg {folder}/shop_01.jpg id_00000009 train",
         f"../../{folder}/consumer_01.jpg {folder}/shop_01.jpg id_00000001 train",
         f"img/consumer_01.jpg {folder}/shop_01.jpg id_00000001 train",
+        f"{folder.replace('img', 'photos')}/consumer_01.jpg {folder}/shop_01.jpg id_00000001 train",
         f"{folder}/consumer_01.jpg {folder}/shop_01.jpg",
     )
     partition.write_text(partition.read_text() + "\n".join(more) + "\n")
@@ -225,8 +239,9 @@ def test_deepfashion_rows_that_cannot_be_used_are_left_out(tmp_path: Path) -> No
     assert place_of(report, "the picture is missing") == ("list_eval_partition.txt", 4)
     assert place_of(report, "the item is not in the list of items") == ("list_eval_partition.txt", 7)
     assert place_of(report, "the path leaves the directory") == ("list_eval_partition.txt", 8)
-    assert place_of(report, "the path is not img/…/<category>/<item>/<picture>") == ("list_eval_partition.txt", 9)
-    assert place_of(report, "the row has other fields than line 2 names") == ("list_eval_partition.txt", 10)
+    wrong = report.examples["the path is not img/…/<category>/<item>/<picture>"]
+    assert [(one.file, one.row) for one in wrong] == [("list_eval_partition.txt", 9), ("list_eval_partition.txt", 10)]
+    assert place_of(report, "the row has other fields than line 2 names") == ("list_eval_partition.txt", 11)
     assert place_of(report, "the box is not four whole numbers") == ("list_bbox_consumer2shop.txt", 3)
     assert place_of(report, "the list is not as long as it says") == ("list_eval_partition.txt", 1)
 

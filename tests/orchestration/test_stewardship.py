@@ -5,17 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from contracts.batches import Kind, read_catalogue_batch, read_street_batch, write_catalogue_batch
+from contracts.batches import (
+    Kind,
+    Pair,
+    Photo,
+    read_catalogue_batch,
+    read_street_batch,
+    write_catalogue_batch,
+    write_street_batch,
+)
 from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
-from contracts.ledger import read_ledger
+from contracts.ledger import LedgerRow, read_ledger, write_ledger
 from orchestration import dvc_data, stewardship
 from orchestration.cli.main import app
 from orchestration.intake import accept
@@ -107,6 +117,32 @@ def test_a_row_that_was_delivered_again_is_settled(places: Places) -> None:
     write_catalogue_batch(delivered, rows)
     accept(places, "catalogue", "fix", "ann")
     assert aside(places) == ["a0"]
+
+
+def test_listing_reads_each_table_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places, names = Places(tmp_path), [f"b{number}" for number in range(6)]
+    write_ledger(places.data, [LedgerRow(n, "street", name, "ann", "", "", "") for n, name in enumerate(names)])
+    for number, name in enumerate(names):
+        later, fixed = Photo(f"p{number}"), Photo(f"aside{number - 2}")
+        write_street_batch(places.accepted("street", name), [later, fixed], [Pair(f"p{number}", f"a{number - 1}")])
+        aside = [Pair("other", f"a{number}"), Pair(f"p{number + 1}", f"a{number}")]
+        write_street_batch(places.set_aside("street", name), [Photo(f"aside{number}")], aside)
+    read: Counter[Path] = Counter()
+
+    class Counted(pq.ParquetFile):
+        def __init__(self, path: Path) -> None:
+            read[path] += 1
+            super().__init__(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+    accounts = list_batches(places)
+    assert set(read.values()) == {1} and len(read) == 1 + 4 * len(names)
+    assert [one.set_aside for one in accounts] == [
+        *((f"other / a{number}",) for number in range(4)),
+        ("aside4", "other / a4"),
+        ("aside5", "other / a5", "p6 / a5"),
+    ]
+    assert [show_batch(places, "street", name) for name in names] == accounts
 
 
 def test_a_photo_is_released_with_its_pairs(places: Places) -> None:
