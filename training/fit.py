@@ -25,7 +25,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from training.allocation import keep_freed_memory
+from training.allocation import keep_freed_memory, release_freed_memory
 from training.batches import Batches
 from training.configs import Schedule
 from training.context import Progress, TrainingContext
@@ -185,6 +185,7 @@ def fit(learner: Learner, batches: Batches, context: TrainingContext, stage: str
         learner.schedule.devices, partial(_follow, learner, batches, context.checkpoints, stage=stage, start=start)
     ):
         curves = _fit(learner, batches, context.checkpoints, told, stage=stage, start=start)
+    release_freed_memory()  # what steps needed is too much for measuring
     chosen = torch.load(context.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
     learner.cpu().load_state_dict(chosen["state_dict"])
     learner.eval()
