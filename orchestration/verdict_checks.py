@@ -31,10 +31,11 @@ def verdict_check(places: Places, kind: Kind, batches: Sequence[str]) -> dg.Asse
     unknown = [batch for batch in batches if batch not in ledger]
     rejected = [batch for one, batch in deliveries(places) if one == kind and _is_rejected(places.report(kind, batch))]
     shown = list(dict.fromkeys([*rejected, *reversed(batches)]))[:REPORTS_SHOWN]
-    found: dict[str, Any] = {
-        "rejected, waiting in incoming": rejected,
-        "without a verdict": unknown,
-        "verdicts": dict(Counter(ledger[batch] for batch in batches if batch in ledger)),
+    verdicts = Counter(ledger[batch] for batch in batches if batch in ledger)
+    found = {
+        "rejected, waiting in incoming": ", ".join(rejected) or "none",
+        "without a verdict": ", ".join(unknown) or "none",
+        "verdicts": ", ".join(f"{verdict} {count:,}" for verdict, count in sorted(verdicts.items())) or "none",
     }
     return dg.AssetCheckResult(
         passed=not unknown and not rejected,
