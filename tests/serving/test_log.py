@@ -32,14 +32,14 @@ def test_every_line_on_the_error_stream_is_json(tmp_path: Path) -> None:
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
 
 
-def test_a_line_about_a_release_names_it(open_shop: Shop) -> None:
+def test_a_line_about_a_release_names_it(shop: Shop) -> None:
     stream = io.StringIO()
     handler, log = handler_for(stream), logging.getLogger("serving.release")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        release = open_shop.release(open_shop.package(1))
-        with TestClient(create_app(open_shop.settings)) as client:
+        release = shop.release(shop.package(1))
+        with TestClient(create_app(shop.settings)) as client:
             until(lambda: client.get("/readyz").status_code == 200)
     finally:
         log.removeHandler(handler)
