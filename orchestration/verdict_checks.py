@@ -1,4 +1,4 @@
-"""The steward's verdicts as checks of the raw assets: red while a batch waits rejected, with links to reports."""
+"""The steward's verdicts as checks of the raw assets: failed while a batch waits rejected, with links to reports."""
 
 from __future__ import annotations
 
