@@ -10,7 +10,7 @@ from training.dna_encoder import pool_max
 from training.fashion_dna import class_weights, vocabulary_of
 from training.looks import pool_images, unit
 from training.matching import Assortment
-from training.reid_baseline import Batch
+from training.reid_batches import Batch
 from training.sets import ArticleImages
 
 
