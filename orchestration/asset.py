@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from contracts.logs import at
 from orchestration.attempts import attempt
 from orchestration.code_versions import code_version
-from orchestration.freshness import INPUTS_TAG, Lineage, out_of_date
+from orchestration.freshness import INPUTS_TAG, Lineage, OutOfDate
 from orchestration.home import Home
 from orchestration.locks import waiting_for
 from orchestration.progress import LogReporter, Reporter
@@ -114,7 +114,7 @@ def asset(
                 pool=pool,
                 op_tags={QUEUE_TAG: "training"} if pool == TRAINING_POOL else {},
                 check_specs=[dg.AssetCheckSpec(check, asset=body.__name__) for check in checks],
-                automation_condition=out_of_date(),
+                automation_condition=OutOfDate(),
                 required_resource_keys={"workspace", "watcher"},
             )(run)
 

@@ -14,7 +14,7 @@ from orchestration.alerts import alerts
 from orchestration.assets import models, queries, raw, segmentation, serving, tables
 from orchestration.attempts import read_attempt
 from orchestration.executors import executor_of
-from orchestration.freshness import MayTry, out_of_date
+from orchestration.freshness import MayTry, OutOfDate
 from orchestration.incoming import incoming, intake
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
@@ -81,7 +81,7 @@ def fitted(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
         spec = spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
     if spec.automation_condition is None:
         return spec
-    return spec.replace_attributes(automation_condition=out_of_date(may_try_in(workspace)))
+    return spec.replace_attributes(automation_condition=OutOfDate(may_try_in(workspace)))
 
 
 def may_try_in(workspace: Workspace) -> MayTry:

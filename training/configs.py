@@ -213,6 +213,10 @@ class ReidBaselineConfig:
     early_scale: float = 0.75
     probing: Probing = field(default_factory=Probing)
 
+    def __post_init__(self) -> None:
+        if not 0 < self.early_scale <= 1:
+            raise ValueError(f"early_scale is a share of the pictures' sides in (0, 1], not {self.early_scale}")
+
     @classmethod
     def as_published(cls, variant: Literal["S", "L"], weights: WeightsFile | None = None) -> ReidBaselineConfig:
         """The publication's `variant`: S is a ResNet50 at 256 x 128, L a ResNet50-IBN-a at 320 x 320.

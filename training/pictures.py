@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -46,18 +46,35 @@ class Source:
         return f"{self.sha256}:{self.mask_sha256}"
 
 
+class Records(Protocol):
+    """Records by row, as an array or a file has them."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """Records of one `shape` in a file, read when asked for: pages of a map would count as this process's memory."""
+
+    path: Path
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(N, *shape)."""
+        found = np.empty((len(rows), *self.shape), dtype=np.uint8)
+        with self.path.open("rb", buffering=0) as file:
+            for record, row in zip(found, rows.tolist(), strict=True):
+                file.seek(row * record.nbytes)
+                file.readinto(record)
+        return found
+
+
 class Pictures:
     """Records of the store, in the order asked for; read from disk when a batch is taken."""
 
-    def __init__(self, records: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
+    def __init__(self, records: Records, rows: NDArray[np.int64]) -> None:
         self._records = records
         self._rows = rows
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the file of the records instead of getting a copy."""
-        if not isinstance(self._records, np.memmap):
-            return Pictures, (self._records, self._rows)
-        return _reopened, (Path(str(self._records.filename)), self._records.shape, self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -70,10 +87,6 @@ class Pictures:
         """All pictures in order, in batches of at most `size`."""
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
-
-
-def _reopened(path: Path, shape: tuple[int, ...], rows: NDArray[np.int64]) -> Pictures:
-    return Pictures(np.memmap(path, np.uint8, "r", shape=shape), rows)
 
 
 class PictureStore:
@@ -103,10 +116,8 @@ class PictureStore:
                     progress(start + len(chunk), len(missing))
         known = self._known()
         rows = np.array([known[source.key] for source in sources], dtype=np.int64)
-        if not known:
-            return Pictures(np.empty((0, *self._shape), dtype=np.uint8), rows)
-        count = self._data.stat().st_size // self._length
-        return Pictures(np.memmap(self._data, np.uint8, "r", shape=(count, *self._shape)), rows)
+        self._data.touch()  # none of no sources can be read as well
+        return Pictures(RecordFile(self._data, self._shape), rows)
 
     def forget(self, sha256: str) -> int:
         """Blank every record of the picture or mask `sha256` and drop it from the index; how many there were."""

@@ -27,7 +27,7 @@ def describe(definitions: dg.Definitions) -> str:
         lines.append(f"  from: {', '.join(sorted(p.to_user_string() for p in node.parent_keys)) or '-'}")
         lines.append(f"  partitions: {partitions or '-'}")
         lines.append(f"  checks: {', '.join(checks) or '-'}")
-        lines.append(f"  automation: {condition.get_label() if condition else '-'}")
+        lines.append(f"  automation: {condition.name if condition else '-'}")
     lines += [f"sensor: {sensor.name}" for sensor in sorted(definitions.sensors or (), key=lambda s: s.name)]
     return "\n".join(lines) + "\n"
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import PartitionBackfill
 
-from orchestration.freshness import INPUTS_TAG, Lineage, out_of_date
+from orchestration.freshness import INPUTS_TAG, Lineage, OutOfDate
 
 BATCH = dg.DynamicPartitionsDefinition(name="batch")
 
@@ -41,7 +42,7 @@ class World:
             deps=deps,
             partitions_def=partitions,
             code_version=self.code,
-            automation_condition=out_of_date(lambda key, partition, inputs: name not in self.given_up),
+            automation_condition=OutOfDate(lambda key, partition, inputs: name not in self.given_up),
         )
         def body(context: dg.AssetExecutionContext) -> Any:
             if name in self.failing:
@@ -74,6 +75,34 @@ class World:
                     instance=self.instance, asset_selection=[key], partition_key=partition, raise_on_error=False
                 )
         return named
+
+    def start(self, name: str, partition: str | None) -> dg.DagsterRun:
+        """A run that is at work on an asset."""
+        job = self.definitions().resolve_implicit_global_asset_job_def()
+        return self.instance.create_run_for_job(
+            job.get_subset(asset_selection={dg.AssetKey(name)}),
+            asset_selection=frozenset([dg.AssetKey(name)]),
+            tags={"dagster/partition": partition} if partition else {},
+            status=dg.DagsterRunStatus.STARTED,
+        )
+
+    def fill(self, name: str, partition: str) -> None:
+        """A backfill that has been asked for and has no run yet."""
+        graph = self.definitions().resolve_asset_graph()
+        backfill = PartitionBackfill.from_asset_partitions(
+            backfill_id="one",
+            asset_graph=graph,
+            partition_names=[partition],
+            asset_selection=[dg.AssetKey(name)],
+            backfill_timestamp=1.0,
+            tags={},
+            dynamic_partitions_store=self.instance,
+            all_partitions=False,
+            title=None,
+            description=None,
+            run_config=None,
+        )
+        self.instance.add_backfill(backfill)
 
     def settle(self) -> list[set[str]]:
         """Tick until nothing is asked for, twice."""
@@ -149,3 +178,32 @@ def test_what_waits_for_a_stale_ancestor_is_made_once(world: World) -> None:
     world.code = "2"
     waves = world.settle()
     assert waves == [{"model"}, {"vectors[a]"}, {"index"}, {"release"}]
+
+
+@pytest.mark.parametrize(("made", "partition"), [("model", None), ("vectors", "b"), ("index", None)])
+def test_what_is_being_made_is_not_asked_for_again_and_holds_back_what_needs_it(
+    world: World, made: str, partition: str | None
+) -> None:
+    """`a` is delivered anew while a run that was asked for before is at work."""
+    world.deliver("a", "1")
+    world.deliver("b", "1")
+    world.settle()
+    world.code = "2"
+    chain = ["model", "vectors", "index"]
+    for wave in chain[: chain.index(made)]:
+        assert {name.partition("[")[0] for name in world.tick()} == {wave}
+    run = world.start(made, partition)
+    expected = {"vectors[a]"} if made == "vectors" else set()
+    assert world.tick() == expected
+    world.instance.report_run_failed(run)
+    assert (f"{made}[{partition}]" if partition else made) in world.tick()
+
+
+def test_what_a_backfill_is_to_make_is_not_asked_for_again(world: World) -> None:
+    world.deliver("a", "1")
+    world.deliver("b", "1")
+    world.settle()
+    world.code = "2"
+    assert world.tick() == {"model"}
+    world.fill("vectors", "b")
+    assert world.tick() == {"vectors[a]"}

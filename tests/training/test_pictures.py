@@ -65,6 +65,10 @@ def test_a_picture_is_decoded_once(tmp_path: Path, sources: list[Source]) -> Non
     assert len(again) == 6 and told == []
 
 
+def test_no_pictures_are_an_empty_batch(tmp_path: Path) -> None:
+    assert PictureStore(tmp_path / "store", SIZE).take([]).batch([]).shape == (0, *SIZE, 3)
+
+
 def test_a_picture_asked_for_twice_is_kept_once(tmp_path: Path, sources: list[Source]) -> None:
     store = PictureStore(tmp_path / "store", SIZE)
     twice = store.take([*plain(sources), *plain(sources)])
