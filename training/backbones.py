@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from contracts.errors import ThreadlineError
 from training.configs import BackboneConfig
+from training.frozen_stages import FrozenStages, can_be_used, is_there
 from training.ibn import make_ibn_a, original_names
 from training.weights import load_weights_file
 
@@ -55,8 +56,11 @@ class Backbone(nn.Module):
             drop_unused_stages(self.trunk)
             self.pooling = LevelPooling(feature_channels(self.trunk), config.attention)
             self.width = self.pooling.width
+        self._frozen_stages = config.frozen_stages
         self._frozen = first_stages(self.trunk, config.frozen_stages)
         freeze(self._frozen)
+        self._shortcut: FrozenStages | None = None
+        self.register_load_state_dict_post_hook(_forget_shortcut)  # type: ignore[no-untyped-call] # of torch
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Backbone:
@@ -68,8 +72,27 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The features of `pictures`."""
-        features: Tensor = self.pooling(self.trunk(self.normalise(pictures)))
+        if self._shortcut is not None and can_be_used(pictures):
+            maps = self._shortcut(self, pictures)
+        else:
+            maps = self.trunk(self.normalise(pictures))
+        features: Tensor = self.pooling(maps)
         return features
+
+    def shorten(self) -> None:
+        """Compute the frozen stages by a faster runtime from now on, where one is installed: for long trainings."""
+        if not self._frozen or not is_there():
+            return
+        own = stages(self.trunk)
+        names = vars(self.trunk)["feature_info"].module_name() if isinstance(self.pooling, LevelPooling) else []
+        levels = [self.trunk.get_submodule(name) for name in names]
+        if all(any(level is stage[-1] for stage in own) for level in levels):
+            self._shortcut = FrozenStages(own[: self._frozen_stages], levels)
+
+    def forget_shortcut(self) -> None:
+        """The weights have changed."""
+        if self._shortcut is not None:
+            self._shortcut.forget()
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Take the statistics by which joined levels are standardised from `batches` of pictures."""
@@ -85,6 +108,10 @@ class Backbone(nn.Module):
                 self(batch)
         standardise.momentum = momentum
         self.train()
+
+
+def _forget_shortcut(backbone: Backbone, _: object) -> None:
+    backbone.forget_shortcut()
 
 
 class Mirrored(nn.Module):
@@ -223,7 +250,7 @@ def stages(trunk: nn.Module) -> list[list[nn.Module]]:
             return [parts, *([block] for block in children[body].children())]
     if "layer1" in children:
         parts = [children[name] for name in ("conv1", "bn1") if name in children]
-        return [parts, *([children[name]] for name in ("layer1", "layer2", "layer3", "layer4"))]
+        return [parts, *([children[name]] for name in ("layer1", "layer2", "layer3", "layer4") if name in children)]
     raise ThreadlineError(
         f"cannot tell the stages of a {type(trunk).__name__}", "set frozen_stages to 0 for this backbone"
     )

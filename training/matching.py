@@ -190,12 +190,16 @@ class Assortment:
 
     def candidates(self, photos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The articles' rows (M,) int64 for a batch of `photos` (N,), and which are right (N, M) bool."""
-        wanted = [torch.tensor(self._relevant[photo]) for photo in photos]
+        wanted = [self._relevant[photo] for photo in photos]
+        whose = np.repeat(np.arange(len(wanted)), [len(own) for own in wanted])
+        right = np.concatenate(wanted)
         rows = self._articles
         if len(rows) > self._most:
             drawn = rows[torch.randperm(len(rows))[: self._most]]
-            rows = torch.from_numpy(np.unique(torch.cat([drawn, *wanted]).numpy()))
-        return rows, torch.stack([torch.isin(rows, own) for own in wanted])
+            rows = torch.from_numpy(np.unique(np.concatenate([drawn.numpy(), right])))
+        positive = torch.zeros(len(wanted), len(rows), dtype=torch.bool)
+        positive[whose, np.searchsorted(rows.numpy(), right)] = True
+        return rows, positive
 
 
 def gallery_of(

@@ -1,38 +1,15 @@
-"""Imports point one way, sources stay small, and the project speaks of itself only."""
+"""What `make check` cannot see: sources stay small and safe, and the project speaks of itself only."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 PACKAGES = ("contracts", "training", "serving", "orchestration")
 
 
 def sources(checkout: Path) -> list[Path]:
     return [path for package in PACKAGES for path in sorted((checkout / package).rglob("*.py"))]
-
-
-def test_imports_keep_to_the_layers(checkout: Path) -> None:
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"]
-    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-
-
-def test_ruff_finds_nothing(checkout: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=checkout, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stdout
-
-
-@pytest.mark.slow
-def test_types_hold(checkout: Path) -> None:
-    ran = subprocess.run([sys.executable, "-m", "mypy"], cwd=checkout, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout
 
 
 def test_functions_are_short_enough_to_read(checkout: Path) -> None:

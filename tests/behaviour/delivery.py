@@ -1,14 +1,13 @@
 """A delivery that sets everything in motion, and a process that works on it until it is killed at a given point.
 
-`python -m tests.behaviour.delivery ROOT POINT` delivers into ROOT, accepts, and materialises; what is done already is
-not done again. It kills its whole process group at POINT; "none" lets it finish.
+It delivers into a workspace, accepts, and materialises; what is done already is not done again. It kills its whole
+process group at the point; "none" lets it finish.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,5 +65,7 @@ def work(root: Path, point: str) -> None:
     assert not done.failed, done.failed
 
 
-if __name__ == "__main__":
-    work(Path(sys.argv[1]), sys.argv[2])
+def work_apart(root: Path, point: str) -> None:
+    """The same as a process group of its own."""
+    os.setsid()
+    work(root, point)

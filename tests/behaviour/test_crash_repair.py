@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from orchestration.freshness import Lineage
 from orchestration.home import Home
 from orchestration.locks import alone
 from orchestration.runs import RUNNER_TAG, fail_dead_runs, held_by_run, lock_of
-from tests.behaviour.delivery import POINTS, work
+from tests.behaviour.delivery import POINTS, work, work_apart
 from tests.behaviour.tiny import TinyWorkspace
 from tests.behaviour.world import World
 
@@ -30,17 +29,19 @@ RAW = {"data_manifest", "catalogue_batches", "street_batches"}
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
 
-def killed(root: Path, point: str, checkout: Path) -> None:
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["tests.behaviour.delivery", "orchestration.definitions", "mlflow", "training.presets"]
+)
+"""Each process is a fresh one, forked from one that has imported everything and done nothing."""
+
+
+def killed(root: Path, point: str) -> None:
     """Work until the process group is killed at `point`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.behaviour.delivery", str(root), point],
-        cwd=checkout,
-        start_new_session=True,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, (point, done.stdout, done.stderr)
+    worker = PROCESSES.Process(target=work_apart, args=(root, point))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL, point
 
 
 def end_state(root: Path) -> dict[str, object]:
@@ -57,12 +58,12 @@ def end_state(root: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_killed_at_every_point_in_turn(built: Path, tmp_path: Path, checkout: Path) -> None:
+def test_killed_at_every_point_in_turn(built: Path, tmp_path: Path) -> None:
     disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
     for root in (disturbed, undisturbed):
         shutil.copytree(built, root, symlinks=True)
     for point in POINTS:
-        killed(disturbed, point, checkout)
+        killed(disturbed, point)
     work(disturbed, "none")
     work(undisturbed, "none")
     end = end_state(disturbed)
