@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 OFF = {
     "DO_NOT_TRACK": "1",
@@ -19,6 +20,11 @@ OFF = {
 
 
 def nothing_phones_home() -> None:
-    """Set the environment of this process and its children; what the user has set stays."""
+    """Set the environment of this process and its children; what the user has set stays.
+
+    `import openvino` reports the import over the network and knows no variable: whoever imports it calls this first. It
+    falls back to a stub where its telemetry package cannot be imported, which a None in `sys.modules` says.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     for name, value in OFF.items():
         os.environ.setdefault(name, value)

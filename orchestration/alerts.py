@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from orchestration.attempts import read_attempts
 from orchestration.expectations.verdict import read_verdict
 from orchestration.freshness import Lineage
 from orchestration.incoming import unjudged
 from orchestration.resources import Workspace
+from orchestration.runs import failed_attempts
 from orchestration.stewardship import deliveries
 
 _TIMEOUT_S = 10.0
@@ -34,7 +34,11 @@ def present_alerts(
     workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float
 ) -> list[Alert]:
     """What is wrong now."""
-    return [*_failures(workspace), *_lateness(workspace, instance, graph, now_s), *_deliveries(workspace, now_s)]
+    return [
+        *_failures(workspace, instance),
+        *_lateness(workspace, instance, graph, now_s),
+        *_deliveries(workspace, now_s),
+    ]
 
 
 def tell(alert: Alert, webhook: str) -> None:
@@ -47,10 +51,10 @@ def tell(alert: Alert, webhook: str) -> None:
             pass
 
 
-def _failures(workspace: Workspace) -> list[Alert]:
+def _failures(workspace: Workspace, instance: dg.DagsterInstance) -> list[Alert]:
     alerts = []
-    for left in read_attempts(workspace.home).values():
-        if left.reason and not left.cancelled:
+    for left in failed_attempts(workspace.home, instance):
+        if not left.cancelled:
             name = f"{left.asset} [{left.partition}]" if left.partition else left.asset
             final = left.count > workspace.configuration.retries.most
             end = "it waits for `threadline materialize --failed`" if final else "it is tried again"
@@ -107,6 +111,10 @@ def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     for alert in present_alerts(workspace, context.instance, repository.asset_graph, time.time()):
         if alert.key not in known:
             context.log.warning(alert.text)
-            tell(alert, workspace.configuration.alerts.webhook)
+            try:
+                tell(alert, workspace.configuration.alerts.webhook)
+            except OSError as error:
+                context.log.error(f"the webhook does not answer, and is tried again in a minute: {error}")
+                continue
         told.append(alert.key)
     return dg.SensorResult(cursor=json.dumps(sorted(told)))

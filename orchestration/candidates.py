@@ -110,7 +110,8 @@ def choose(
     """The incumbent, unless the best challenger's lead on the validation queries is large and sure enough.
 
     Without validation queries nothing can be measured: the incumbent stays, or the untrained package starts. An
-    incumbent that cannot be measured any more gives way. `approved` is the digest that a person approved.
+    incumbent that cannot be measured any more gives way. `approved` is the digest that a person approved, where
+    promotion needs it; the first package of all does not.
     """
     measured = {e.digest: e.scores["val"].mean_ap for e in evaluations if "val" in e.scores}
     best = max(evaluations, key=lambda e: measured.get(e.digest, -1.0))
@@ -120,12 +121,15 @@ def choose(
         return Choice(replace(incumbent, reason="still the best on the validation split"))
     if incumbent.digest not in measured:
         reason = f"the best on the validation split: {measured[best.digest]:.3f} mAP"
-        return Choice(Candidate(best.digest, best.method, reason))
-    lead = compare(incumbent.digest, best.digest)
-    told = f"{lead.ahead:+.3f} mAP [{lead.low:+.3f}, {lead.high:+.3f}] on {lead.queries} validation queries"
-    if lead.ahead < promotion.margin or lead.low <= 0:
-        return Choice(replace(incumbent, reason=f"unchanged: {best.method} leads by only {told}"))
-    challenger = Candidate(best.digest, best.method, f"leads {incumbent.method} by {told}")
+    else:
+        lead = compare(incumbent.digest, best.digest)
+        told = f"{lead.ahead:+.3f} mAP [{lead.low:+.3f}, {lead.high:+.3f}] on {lead.queries} validation queries"
+        if lead.ahead < promotion.margin or lead.low <= 0:
+            return Choice(replace(incumbent, reason=f"unchanged: {best.method} leads by only {told}"))
+        reason = f"leads {incumbent.method} by {told}"
+    challenger = Candidate(best.digest, best.method, reason)
+    if not incumbent.digest:
+        return Choice(challenger)
     if promotion.approval == "manual" and approved != challenger.digest:
         return Choice(replace(incumbent, reason=f"{best.method} waits for `threadline approve`"), challenger)
     return Choice(challenger)

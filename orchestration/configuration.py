@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -99,6 +99,11 @@ class Configuration(_Section):
     validation: Thresholds = Thresholds()
     keep_generations: int = Field(3, ge=1)
     grace_hours: float = Field(24.0, ge=0)
+
+    def of_assets(self) -> dict[str, Any]:
+        """Asset -> the settings that decide what it makes, as plain values; those of models are in the preset."""
+        shares = self.retraining.model_dump(exclude={"schedule"})
+        return {**shares, "candidate": self.promotion.model_dump(mode="json")}
 
 
 def read_configuration(root: Path) -> Configuration:

@@ -73,12 +73,14 @@ def data_dvc(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def fitted(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
     """The spec as this workspace has it.
 
-    A model has its own hyperparameters in its code version, so that a change of them runs that model and no other.
-    What failed is tried again as `threadline.toml` says.
+    An asset has what `threadline.toml` says of it in its code version, a model its hyperparameters: a change of them
+    runs that asset and no other. What failed is tried again as `threadline.toml` says.
     """
-    config = getattr(workspace.preset, spec.key.to_user_string(), None)
-    if config is not None:
-        spec = spec.replace_attributes(code_version=digest_of([spec.code_version, plain(config)])[:16])
+    name = spec.key.to_user_string()
+    config = getattr(workspace.preset, name, None)
+    settings = workspace.configuration.of_assets().get(name) if config is None else plain(config)
+    if settings is not None:
+        spec = spec.replace_attributes(code_version=digest_of([spec.code_version, settings])[:16])
     if spec.automation_condition is None:
         return spec
     return spec.replace_attributes(automation_condition=OutOfDate(may_try_in(workspace)))

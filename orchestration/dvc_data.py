@@ -6,10 +6,11 @@ lists every file with its md5: what is in the data can be told without looking a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from contracts.batches import KINDS, Kind
+from contracts.batches import ARTICLES, KINDS, PAIRS, PHOTOS, Kind
 from contracts.errors import ThreadlineError
 from contracts.files import digest_of, write_text
 from contracts.ledger import LEDGER
@@ -168,6 +169,29 @@ def manifest(workspace: Path, md5: str | None = None) -> Manifest:
     except FileNotFoundError as error:
         raise ThreadlineError(f"the manifest {md5} of {workspace / DATA} is not here", "run: dvc pull") from error
     return Manifest(md5, {entry["relpath"]: entry["md5"] for entry in entries})
+
+
+def require_tables(workspace: Path, kind: Kind, batches: Iterable[str]) -> None:
+    """Raise ThreadlineError where a table of one of the `batches` is not the one that the data version names.
+
+    `data.dvc` and `data/` are apart between `git checkout` and `dvc checkout`, and between an edit and `dvc add`.
+    """
+    files = manifest(workspace).files
+    for batch in batches:
+        for table in (ARTICLES, PHOTOS, PAIRS):
+            name = f"{kind}/{batch}/{table}"
+            if name in files and _md5(workspace / DATA / name) != files[name]:
+                problem = f"{workspace / DATA / name} is not what {DATA_DVC} names"
+                raise ThreadlineError(problem, "run `dvc checkout`, or after an edit of your own `dvc add data`")
+
+
+def _md5(path: Path) -> str | None:
+    """None where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def batch_digests(files: Mapping[str, str]) -> dict[BatchKey, str]:

@@ -8,7 +8,6 @@ made while nobody watched are all seen at the next look.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,7 +181,7 @@ class Look:
         ]
 
 
-_LOOKS: WeakKeyDictionary[AssetGraphView, asyncio.Future[Look]] = WeakKeyDictionary()
+_LOOKS: WeakKeyDictionary[AssetGraphView, Look] = WeakKeyDictionary()
 """One look for all assets of an evaluation, which Dagster gives one view."""
 
 
@@ -212,8 +211,8 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
         """Dagster's hook: the subset of the candidates that should be made now."""
         view, key = context.asset_graph_view, context.key
         if view not in _LOOKS:
-            _LOOKS[view] = asyncio.ensure_future(_look(view))
-        look = await _LOOKS[view]
+            _LOOKS.setdefault(view, await _look(view))
+        look = _LOOKS[view]
         stale = [p for p in look.wanted(key) if self._may_try(key, p, look.lineage.inputs(key, p) or "")]
         partitions = context.partitions_def
         if not stale:

@@ -22,13 +22,13 @@ from prometheus_client.registry import Collector
 from contracts.batches import KINDS
 from contracts.errors import ThreadlineError
 from contracts.ledger import read_ledger
-from orchestration.attempts import read_attempts
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.incoming import unjudged
 from orchestration.observation import observe
 from orchestration.places import Places
 from orchestration.resources import Workspace
+from orchestration.runs import failed_attempts
 from orchestration.status import unmade
 from orchestration.stewardship import deliveries
 
@@ -83,7 +83,7 @@ def read_figures(
     yield GaugeMetricFamily(
         "threadline_graph_unobserved", "1: data or decisions changed since the graph was last told.", unobserved
     )
-    yield _failed(workspace)
+    yield _failed(workspace, instance)
     yield _runs(instance)
     yield _ticks(instance)
     yield _heartbeats(instance)
@@ -108,11 +108,11 @@ def _out_of_date(graph: dg.AssetGraph, lineage: Lineage) -> GaugeMetricFamily:
     return family
 
 
-def _failed(workspace: Workspace) -> GaugeMetricFamily:
+def _failed(workspace: Workspace, instance: dg.DagsterInstance) -> GaugeMetricFamily:
     told = "Partitions whose last attempt failed: to be repeated, or waiting for a person."
     family = GaugeMetricFamily("threadline_graph_failed", told, labels=["asset", "state"])
     most = workspace.configuration.retries.most
-    left = [one for one in read_attempts(workspace.home).values() if one.reason]
+    left = failed_attempts(workspace.home, instance)
     found = Counter((one.asset, "given_up" if one.cancelled or one.count > most else "repeated") for one in left)
     for labels, count in sorted(found.items()):
         family.add_metric(list(labels), count)

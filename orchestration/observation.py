@@ -65,7 +65,7 @@ def observe(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetG
             for batch, version in sorted(now.items())
             if lineage.data_version(dg.AssetKey(key), batch) != version
         ]
-    return Observed(added, removed, events, untold_checks(workspace.places, instance, there))
+    return Observed(added, removed, events, untold_checks(workspace, instance, there))
 
 
 def untold(observed: Observed, instance: dg.DagsterInstance) -> Untold:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from contracts.errors import ThreadlineError
-from contracts.model_package import read_package
+from contracts.model_package import PACKAGE_FILE, read_package
 from contracts.registry import CHAMPION, SERVING_MODEL
 from orchestration.resources import Workspace
 
@@ -34,9 +34,9 @@ def find_package(workspace: Workspace, named: str) -> Path:
     if version:
         return workspace.registry.fetch(name, version, packages)
     if _DIGEST.fullmatch(named):
-        found = sorted(packages.glob(f"{named}*"))
+        found = sorted(packages.glob(f"{named}*/{PACKAGE_FILE}"))
         if len(found) == 1:
-            return found[0]
+            return found[0].parent
     elif _is_name(named) and (versions := workspace.registry.versions(named)):
         return workspace.registry.fetch(named, versions[0].version, packages)
     raise ThreadlineError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import dagster as dg
 
+from orchestration.attempts import Attempt, read_attempts
 from orchestration.home import Home
 from orchestration.locks import is_held, waiting_for
 
@@ -45,6 +47,17 @@ def fail_dead_runs(instance: dg.DagsterInstance, home: Home, mine: Runner) -> in
         if not is_held(leftover):
             leftover.unlink()
     return len(dead)
+
+
+def failed_attempts(home: Home, instance: dg.DagsterInstance) -> list[Attempt]:
+    """The attempts that failed: those that say why, and those whose run is over without a word of theirs."""
+    found = []
+    for left in read_attempts(home).values():
+        if left.reason:
+            found.append(left)
+        elif (run := instance.get_run_by_id(left.run_id)) is not None and run.is_finished:
+            found.append(replace(left, reason="its process was killed"))
+    return found
 
 
 def lock_of(runner: Runner) -> str:

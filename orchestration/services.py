@@ -30,6 +30,8 @@ class Services(BaseModel):
     """Where experiments that are made from here keep their files, such as `s3://bucket/mlflow`."""
     mlflow_url: str | None = None
     """Where the pages of MLflow are, for links."""
+    steward_url: str | None = None
+    """Where the steward's page is, for links to reports."""
     derived_root: str | None = Field(None, pattern=r"^(/|[a-z0-9+]+://)")
     """Where derived tables lie, such as `s3://bucket/derived`, one a workspace."""
     dvc_remote: str | None = Field(None, pattern=r"^(/|[a-z0-9+]+://)")

@@ -16,7 +16,7 @@ from orchestration.dvc_data import data_version
 from orchestration.freshness import Lineage
 from orchestration.home import Home
 from orchestration.instance import open_instance
-from orchestration.observation import observe
+from orchestration.observation import observe, untold
 from orchestration.resources import Workspace
 from orchestration.trainings import Outcome, read_outcome
 
@@ -65,14 +65,14 @@ def read_status(workspace: Workspace) -> Status:
     """Look at everything; nothing is changed."""
     with open_instance(workspace.home) as instance:
         graph = build_definitions(workspace).resolve_asset_graph()
-        lineage = Lineage(instance, graph)
-        ready, waiting = unmade(graph, lineage)
+        observed = observe(workspace, instance, graph)
+        ready, waiting = unmade(graph, Lineage(instance, graph, untold(observed, instance)))
         return Status(
             release=workspace.registry.champion(),
             data_version=data_version(workspace.root),
             preset=workspace.configuration.preset,
             models=_models(workspace),
-            raw_changed=bool(observe(workspace, instance, graph)),
+            raw_changed=bool(observed),
             out_of_date=[(key.to_user_string(), partition) for key, partition in ready],
             waiting=[(key.to_user_string(), partition) for key, partition in waiting],
             failed=_failed(workspace.home),

@@ -17,7 +17,7 @@ from contracts.batches import (
     write_catalogue_batch,
     write_street_batch,
 )
-from contracts.files import Place, digest_of, digest_of_rows
+from contracts.files import Place, digest_of, digest_of_rows, sha256_of_file
 from contracts.ledger import read_ledger
 
 
@@ -76,7 +76,8 @@ def build_photos(data: Path, present: Iterable[str], out: Place) -> tuple[list[P
     photos, pairs = merge_street((name, read_street_batch(data / "street" / name)) for name in names)
     write_street_batch(out, photos, pairs)
     boxes = [[p.photo_id, p.article_id, vars(p.box) if p.box else None] for p in pairs]
-    rows = [[p.photo_id, p.domain, p.image, p.sha256, p.mask] for p in photos]
+    masks = [sha256_of_file(data / p.mask) if p.mask else None for p in photos]
+    rows = [[p.photo_id, p.domain, p.image, p.sha256, p.mask, mask] for p, mask in zip(photos, masks, strict=True)]
     return photos, pairs, digest_of([rows, boxes])
 
 

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from contracts.batches import KINDS, Kind
 from contracts.files import digest_of
 from contracts.ledger import read_ledger
-from orchestration.expectations.verdict import VERDICT, read_verdict
-from orchestration.places import Places
+from orchestration.expectations.verdict import DATA_DOCS, VERDICT, read_verdict
+from orchestration.resources import Workspace
 from orchestration.stewardship import deliveries
 
 REPORTS_SHOWN = 20
@@ -25,8 +26,9 @@ def check_name(kind: Kind) -> str:
     return f"{kind}_verdicts"
 
 
-def verdict_check(places: Places, kind: Kind, batches: Sequence[str]) -> dg.AssetCheckResult:
+def verdict_check(workspace: Workspace, kind: Kind, batches: Sequence[str]) -> dg.AssetCheckResult:
     """Passed when each of the accepted `batches` has a verdict in the ledger and no delivery waits rejected."""
+    places = workspace.places
     ledger = {row.batch: row.verdict for row in read_ledger(places.data) if row.kind == kind}
     unknown = [batch for batch in batches if batch not in ledger]
     rejected = [batch for one, batch in deliveries(places) if one == kind and _is_rejected(places.report(kind, batch))]
@@ -44,21 +46,21 @@ def verdict_check(places: Places, kind: Kind, batches: Sequence[str]) -> dg.Asse
         severity=dg.AssetCheckSeverity.WARN,  # what is rejected became no data: nothing downstream is wrong
         metadata={
             **found,
-            **{f"report on {batch}": _report(places.report(kind, batch)) for batch in shown},
+            **{f"report on {batch}": _report(workspace, kind, batch) for batch in shown},
             _STATE: digest_of([found, shown])[:16],
         },
     )
 
 
 def untold_checks(
-    places: Places, instance: dg.DagsterInstance, batches: dict[Kind, list[str]]
+    workspace: Workspace, instance: dg.DagsterInstance, batches: dict[Kind, list[str]]
 ) -> list[dg.AssetCheckEvaluation]:
     """The checks that say something else than `instance` was told last."""
     keys = {kind: dg.AssetCheckKey(dg.AssetKey(f"{kind}_batches"), check_name(kind)) for kind in KINDS}
     told = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys.values()))
     found = []
     for kind, key in keys.items():
-        result = verdict_check(places, kind, batches[kind])
+        result = verdict_check(workspace, kind, batches[kind])
         latest = told[key].evaluation if key in told else None
         known = getattr(latest, "metadata", {}).get(_STATE)  # one that is planned has no metadata
         if known is None or known.value != result.metadata[_STATE].value:
@@ -77,7 +79,15 @@ def _is_rejected(report: Path) -> bool:
     return (report / VERDICT).is_file() and not read_verdict(report).accepted
 
 
-def _report(folder: Path) -> dg.MetadataValue[Any]:
-    """A link to the Data Docs of a batch, or where they would be."""
-    pages = sorted(folder.rglob("index.html"))
-    return dg.MetadataValue.url(pages[0].as_uri()) if pages else dg.MetadataValue.path(folder)
+def _report(workspace: Workspace, kind: Kind, batch: str) -> dg.MetadataValue[Any]:
+    """A link to the Data Docs of a batch, or where they would be.
+
+    It leads to the steward's page, where there is one: browsers follow no link to a file from Dagster's.
+    """
+    folder = workspace.places.report(kind, batch)
+    page = Path(DATA_DOCS, "index.html")
+    if not (folder / page).is_file():
+        return dg.MetadataValue.path(folder)
+    if workspace.services.steward_url is None:
+        return dg.MetadataValue.url((folder / page).as_uri())
+    return dg.MetadataValue.url(f"{workspace.services.steward_url}/batches/{kind}/{quote(batch)}/report/{page}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import ThreadlineError
+from contracts.files import sha256_of_bytes, write_json
 from contracts.images import Size
 from contracts.model_package import Graph, ModelPackage, graph_path
+from serving import openvino_split, reference_pictures
 from serving.reference_pictures import COUNT, reference_articles, reference_photos
 from serving.runtimes import AUTOMATIC, EXACT, RUNTIMES, Engine, Runner, Runtime, engine
 
@@ -29,6 +33,11 @@ _FEW = 4
 """Pictures at a time, and as many as the segmenter, which takes longest, is checked on."""
 
 Runners = dict[Graph, Runner]
+
+
+_FILES = (__file__, openvino_split.__file__, reference_pictures.__file__)
+_COMPARISON = sha256_of_bytes(b"".join(Path(code).read_bytes() for code in _FILES))[:16]
+"""What this module, the cut into precisions and the pictures are: another comparison may judge otherwise."""
 
 
 def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime: str | None) -> tuple[Runtime, Runners]:
@@ -119,8 +128,22 @@ def _load(chosen: Engine, root: Path, package: ModelPackage) -> Runners:
 
 
 def _agrees(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
+    """Whether `candidate` gives what float32 gives; found out once on a machine, and noted beside the package."""
     if candidate.name in EXACT:
         return True
+    if candidate.identity is None:
+        return _compare(candidate, runners, root, package)
+    notes = root.with_name(f"{root.name}.runtimes.json")
+    noted: dict[str, bool] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
+    key = f"{package.digest} {candidate.identity}, comparison {_COMPARISON}"
+    if key not in noted:
+        noted[key] = _compare(candidate, runners, root, package)
+        with suppress(OSError):  # a folder that cannot be written is looked at again
+            write_json(notes, noted)
+    return noted[key]
+
+
+def _compare(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
     loaded = {graph: candidate.load(graph_path(root, graph), exact=True) for graph in package.files}
     found, exact = reference_outputs(runners, package), reference_outputs(loaded, package)
     for graph in found:

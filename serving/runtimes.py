@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +48,8 @@ class Engine(Protocol):
     """Loads graphs for one runtime."""
 
     name: Runtime
+    identity: str | None
+    """The same wherever the same figures come out; None where that cannot be told."""
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`, ready to run; `exact` asks for float32 on the processor, whatever the engine is.
@@ -76,6 +77,7 @@ class OnnxRuntimeEngine:
     """ONNX Runtime on the CPU, float32."""
 
     name: Runtime = "onnxruntime-float32"
+    identity: str | None = None
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
@@ -87,6 +89,8 @@ class OnnxRuntimeEngine:
 
 class OnnxGpuEngine:
     """ONNX Runtime on an NVIDIA GPU, through CUDA or TensorRT, in less than float32."""
+
+    identity: str | None = None
 
     def __init__(self, runtime: Runtime) -> None:
         self.name: Runtime = runtime
@@ -115,12 +119,17 @@ class OpenVinoEngine:
     def __init__(self, runtime: Runtime, threads: int | None = None) -> None:
         self.name: Runtime = runtime
         self._threads = threads
-        self._core = _openvino().Core()
+        openvino = _openvino()
+        self._core = openvino.Core()
         if runtime == "openvino-bfloat16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ThreadlineError("this processor has no bfloat16", "choose the runtime openvino-float32")
         # With several GPUs they are called GPU.0, GPU.1; "GPU" is the first of them.
         if runtime == "openvino-gpu-float16" and not any(one.startswith("GPU") for one in self._core.available_devices):
             raise ThreadlineError("OpenVINO finds no GPU", "install the GPU's driver, or choose another runtime")
+        self.identity: str | None = None
+        if runtime == "openvino-bfloat16":
+            processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+            self.identity = f"{runtime}, OpenVINO {openvino.__version__}, {processor}"
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory.
@@ -193,10 +202,6 @@ def _onnxruntime() -> ModuleType:
 
 
 def _openvino() -> ModuleType:
-    """OpenVINO, imported without its telemetry.
-
-    `import openvino` reports the import over the network unless the user has opted out. It falls back to a stub
-    where the telemetry package cannot be imported, which a None in `sys.modules` says.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    """OpenVINO, imported without its telemetry."""
+    nothing_phones_home()
     return importlib.import_module("openvino")

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from contracts.errors import ThreadlineError
 from training.configs import BackboneConfig
-from training.frozen_stages import FrozenStages, can_be_used, is_there
+from training.frozen_stages import MANY, FrozenStages, can_be_used
 from training.ibn import make_ibn_a, original_names
 from training.weights import load_weights_file
 
@@ -79,15 +79,15 @@ class Backbone(nn.Module):
         features: Tensor = self.pooling(maps)
         return features
 
-    def shorten(self) -> None:
-        """Compute the frozen stages by a faster runtime from now on, where one is installed: for long trainings."""
-        if not self._frozen or not is_there():
+    def shorten(self, pictures: int) -> None:
+        """Compute the frozen stages by a faster runtime from now on, if so many `pictures` are worth it."""
+        if self._shortcut is not None or not self._frozen or pictures < MANY:
             return
-        own = stages(self.trunk)
         names = vars(self.trunk)["feature_info"].module_name() if isinstance(self.pooling, LevelPooling) else []
         levels = [self.trunk.get_submodule(name) for name in names]
-        if all(any(level is stage[-1] for stage in own) for level in levels):
-            self._shortcut = FrozenStages(own[: self._frozen_stages], levels)
+        frozen = stages(self.trunk)[: self._frozen_stages]
+        if all(frozen) and (shortcut := FrozenStages(frozen, levels)).fits(self):
+            self._shortcut = shortcut
 
     def forget_shortcut(self) -> None:
         """The weights have changed."""

@@ -26,6 +26,7 @@ LIBRARIES = (
     "torch",
     "torchvision",
     "timm",
+    "openvino",
     "pytorch-lightning",
     "onnx",
     "onnxruntime",

@@ -41,9 +41,6 @@ LAST = "last.ckpt"
 Curves = dict[str, list[float]]
 """A figure an epoch, by name."""
 
-LONG = 2000
-"""Pictures from which on a faster runtime for frozen stages earns the second that it takes to be made."""
-
 ALL_THREADS = torch.get_num_threads()
 """The threads that torch takes where nobody says how many."""
 
@@ -207,9 +204,8 @@ def _fit(
 ) -> Curves:
     """Train from the checkpoint `start`, or from the start, as one of the ranks there are; the curves."""
     schedule = learner.schedule
-    if learner.steps * schedule.batch_size >= LONG:
-        for backbone in (part for part in learner.modules() if isinstance(part, Backbone)):
-            backbone.shorten()
+    for backbone in (part for part in learner.modules() if isinstance(part, Backbone)):
+        backbone.shorten(learner.steps * schedule.batch_size)
     watch = _Watch(told, schedule, learner.steps, stage)
     # Two of them: one that keeps the best and the last writes the last only when it is the best.
     best = _checkpoint(checkpoints, "best", monitor=SELECTION, mode="max")

@@ -192,7 +192,7 @@ class Assortment:
         """The articles' rows (M,) int64 for a batch of `photos` (N,), and which are right (N, M) bool."""
         wanted = [self._relevant[photo] for photo in photos]
         whose = np.repeat(np.arange(len(wanted)), [len(own) for own in wanted])
-        right = np.concatenate(wanted)
+        right: NDArray[np.int64] = np.concatenate(wanted)
         rows = self._articles
         if len(rows) > self._most:
             drawn = rows[torch.randperm(len(rows))[: self._most]]

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from contracts.errors import ThreadlineError
 from contracts.files import write_text
 from contracts.images import Size, fit, read
 from contracts.masks import fit_mask, read_mask, resize_mask, segmented
@@ -52,20 +54,26 @@ class Records(Protocol):
     def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
-@dataclass(frozen=True)
 class RecordFile:
-    """Records of one `shape` in a file, read when asked for: pages of a map would count as this process's memory."""
+    """Records of one `shape` in a file, read when asked for: pages of a map would count as this process's memory.
 
-    path: Path
-    shape: tuple[int, ...]
+    The file stays open, so that another one in its place is not taken for it.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._path, self._shape = path, shape
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RecordFile, (self._path, self._shape)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(N, *shape)."""
-        found = np.empty((len(rows), *self.shape), dtype=np.uint8)
-        with self.path.open("rb", buffering=0) as file:
-            for record, row in zip(found, rows.tolist(), strict=True):
-                file.seek(row * record.nbytes)
-                file.readinto(record)
+        """(N, *shape). Raises ThreadlineError when the file ends before a record does."""
+        found = np.empty((len(rows), *self._shape), dtype=np.uint8)
+        for record, row in zip(found, rows.tolist(), strict=True):
+            if os.preadv(self._file, [record], row * record.nbytes) != record.nbytes:
+                raise ThreadlineError(f"{self._path} ends within record {row}", "delete it: it is made again")
         return found
 
 
@@ -116,7 +124,8 @@ class PictureStore:
                     progress(start + len(chunk), len(missing))
         known = self._known()
         rows = np.array([known[source.key] for source in sources], dtype=np.int64)
-        self._data.touch()  # none of no sources can be read as well
+        if not self._data.exists():
+            self._data.touch()  # none of no sources can be read as well
         return Pictures(RecordFile(self._data, self._shape), rows)
 
     def forget(self, sha256: str) -> int:

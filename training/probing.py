@@ -23,6 +23,7 @@ from training.pictures import Pictures
 def backbone_features(backbone: Backbone, pictures: Sequence[Pictures], context: TrainingContext) -> Tensor:
     """The features of all `pictures`, one set below the other, by the `backbone` as it is, calibrated on them first."""
     total = sum(map(len, pictures))
+    backbone.shorten(total)
     batches = list(chain.from_iterable(_spread(one, total) for one in pictures))
     backbone.calibrate(batches)
     done = 0

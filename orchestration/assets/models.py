@@ -26,6 +26,7 @@ _SHARED = (
     *("training.pictures", "training.probing", "training.samplers", "contracts.images", "contracts.masks"),
     *("training.ibn", "training.weights", "training.gathering", "training.ranks", "training.batches"),
     "training.metrics",
+    "training.frozen_stages",
 )
 _MATCHING = (
     "training.matching",
@@ -41,10 +42,11 @@ _REID = (
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
     *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
+    "serving.reference_pictures",
 )
 """The code that turns pictures into vectors."""
 
-_LIBRARIES = ("torch", "timm")
+_LIBRARIES = ("torch", "timm", "openvino")
 _TRAINS = frozenset({"pytorch", "mlflow"})
 
 

@@ -14,11 +14,18 @@ from orchestration.shown import pictures
 query_log = dg.AssetSpec(
     "query_log",
     group_name="queries",
+    kinds={"parquet"},
+    owners=["team:mlops"],
     description="What was asked of the service; the data version is the last day (UTC) with a search that is over.",
 )
 
 
-@asset(deps=["query_log"], group="queries", code=("orchestration.drift", "orchestration.drift_plot"))
+@asset(
+    deps=["query_log"],
+    group="queries",
+    code=("orchestration.drift", "orchestration.drift_plot"),
+    kinds=frozenset({"parquet"}),
+)
 def query_drift(step: Step) -> Made:
     """The queries of the last seven days beside held-out photos: closest articles, categories, and logged vectors."""
     day = step.version("query_log")

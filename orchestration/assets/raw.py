@@ -41,17 +41,25 @@ street_batches = dg.AssetSpec(
 admission = dg.AssetSpec(
     "admission",
     group_name="sets",
+    kinds={"toml"},
+    owners=["team:mlops"],
     description="When training sets took in new members last: at once, or the last time that the schedule named.",
 )
 
 pin = dg.AssetSpec(
     "pin",
     group_name="release",
+    kinds={"json"},
+    owners=["team:mlops"],
     description="The version that serves whatever is trained: `threadline rollback` sets it, `threadline unpin` ends.",
 )
 
 approval = dg.AssetSpec(
-    "approval", group_name="release", description="The proposed package that a person approved: `threadline approve`."
+    "approval",
+    group_name="release",
+    kinds={"json"},
+    owners=["team:mlops"],
+    description="The proposed package that a person approved: `threadline approve`.",
 )
 
 
@@ -72,4 +80,4 @@ def _verdicts(
 ) -> dg.AssetCheckResult:
     workspace: Workspace = context.resources.workspace
     batches = partitions.get_partition_keys(dynamic_partitions_store=context.instance)
-    return verdict_check(workspace.places, kind, batches)
+    return verdict_check(workspace, kind, batches)

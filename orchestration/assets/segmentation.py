@@ -26,11 +26,13 @@ _NETWORK = (
     *("training.street2fashion", "training.augment", "training.backbones", "training.export", "training.fit"),
     *("training.losses", "training.pictures", "training.gathering", "training.ranks", "training.batches"),
     *("training.ibn", "training.looks", "training.metrics", "training.samplers", "training.weights"),
+    "training.frozen_stages",
     *("contracts.images", "contracts.masks"),
 )
 _PREDICTION = (
     *("contracts.images", "contracts.masks", "orchestration.masking"),
     *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
+    "serving.reference_pictures",
 )
 
 SHOWN = 3

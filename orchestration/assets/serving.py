@@ -42,7 +42,8 @@ def retrieval_report(step: Step) -> Made:
 @asset(
     deps=["retrieval_report", "pin", "approval"],
     group="release",
-    code=("orchestration.candidates", "orchestration.comparison"),
+    code=("orchestration.candidates", "orchestration.comparison", "orchestration.intervals", "orchestration.ranking"),
+    kinds=frozenset({"json"}),
 )
 def candidate(step: Step) -> Made:
     """The package that should serve: the pinned one; else as before, unless another leads on the same queries."""

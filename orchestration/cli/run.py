@@ -17,7 +17,7 @@ import typer
 from contracts.errors import ThreadlineError
 from orchestration.cli.output import console, errors
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.resources import MLFLOW_VARIABLE, TRACKING_VARIABLE, WORKSPACE_VARIABLE, Workspace
+from orchestration.resources import MLFLOW_VARIABLE, STEWARD_VARIABLE, TRACKING_VARIABLE, WORKSPACE_VARIABLE, Workspace
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 _STOP_S = 20.0
@@ -88,6 +88,7 @@ def up(
         environment = {
             **service_environment(found, host, service_port),
             MLFLOW_VARIABLE: _mlflow_pages(found, host, mlflow_port),
+            STEWARD_VARIABLE: f"http://127.0.0.1:{steward_port}",
         }
         services = _services(found, host, service_port, dagster_port, mlflow_port, steward_port, metrics_port)
         _supervise(services, environment, found.home.root / "logs")

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from contracts.batches import Kind
 from contracts.files import write_json
 
+DATA_DOCS = "data_docs"
+"""The folder of Great Expectations's pages in a report."""
+
 VERDICT = "verdict.json"
 
 Status = Literal["accepted", "accepted_with_quarantine", "rejected", "already_accepted"]

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from contracts.batches import KINDS, Kind, inside, may_name_batch
 from contracts.errors import ThreadlineError
 from orchestration import stewardship
-from orchestration.expectations.validate import DATA_DOCS
+from orchestration.expectations.verdict import DATA_DOCS
 from orchestration.places import Places
 from orchestration.progress import Reporter
 from orchestration.steward_page.cards import CARDS_A_PAGE, cards_of, whole_batch

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPES_NO_WEIGHT = {
     *("training.allocation", "training.context", "training.plots"),  # memory, surroundings, pictures for people
     *("training.configs", "training.sets"),  # their values are part of the configuration's digest and of the data's
-    *("contracts.errors", "contracts.files", "contracts.model_package"),
+    *("contracts.errors", "contracts.files", "contracts.model_package", "contracts.quiet"),
 }
 TRAININGS = {
     "street2fashion": "training.street2fashion",

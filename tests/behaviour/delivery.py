@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,13 +19,18 @@ from contracts.batches import Kind
 from orchestration.execution import materialize
 from orchestration.intake import accept
 from orchestration.sources.sample import deliver_sample
+from serving.inference import PackageSession
 from tests.behaviour.tiny import SAMPLE, TinyWorkspace
+from training.fit import Learner
 
 POINTS = ("import", "validation", "masks", "training", "embedding", "upsert", "publication")
 
 _STAGES = {"import": "rendering photos", "masks": "masks", "training": "reid_baseline", "embedding": "articles"}
 _KINDS: tuple[Kind, ...] = ("catalogue", "street")
 BATCH = "two"
+LOG = "work.log"
+PICTURES = 8
+"""In a batch."""
 
 
 class Killer:
@@ -48,6 +55,7 @@ def work(root: Path, point: str) -> None:
     workspace, reporter = TinyWorkspace(root), Killer(point)
     places = workspace.places
     with pytest.MonkeyPatch.context() as patch:
+        note_work(root, patch)
         if point == "validation":
             patch.setattr("orchestration.intake.validate_batch", die)
         elif point == "upsert":
@@ -63,6 +71,35 @@ def work(root: Path, point: str) -> None:
                 accept(places, kind, BATCH, "a steward", reporter)
         done = materialize(workspace, reporter)
     assert not done.failed, done.failed
+
+
+def note_work(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let each step of a training and each batch of pictures be noted in `root`, and let batches be small."""
+    patch.setattr("orchestration.features.CHUNK", PICTURES)
+    patch.setattr("orchestration.masking._CHUNK", PICTURES)
+
+    def noted(owner: type, method: str, count: Callable[..., int]) -> None:
+        real = getattr(owner, method)
+
+        def run(self: Any, *given: Any, **named: Any) -> Any:
+            with (root / LOG).open("a") as log:
+                log.write(f"{type(self).__name__}.{method} {count(*given)}\n")
+            return real(self, *given, **named)
+
+        patch.setattr(owner, method, run)
+
+    for method in ("segment", "encode_photos", "article_features"):
+        noted(PackageSession, method, lambda pictures, *_: len(pictures))
+    noted(Learner, "training_step", lambda *_: 1)
+
+
+def noted_work(root: Path) -> Counter[str]:
+    """The pictures, by method of a session, and the steps, by learner, that all processes have done."""
+    done: Counter[str] = Counter()
+    for line in (root / LOG).read_text().splitlines():
+        what, count = line.split()
+        done[what] += int(count)
+    return done
 
 
 def work_apart(root: Path, point: str) -> None:

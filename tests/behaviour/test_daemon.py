@@ -39,7 +39,7 @@ from tests.serving.fixtures import serving
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PATIENCE_S = 900
-ARTICLES = 10
+ARTICLES = 100
 ASSORTMENT = "dropped"
 BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 

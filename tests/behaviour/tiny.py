@@ -30,7 +30,7 @@ CONFIGURATION = """\
 preset = "demo"
 
 [retraining]
-attribute_set = 0.5
+attribute_set = 10
 look_set = 0.1
 mask_set = 0.1
 

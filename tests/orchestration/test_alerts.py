@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from contracts.files import write_text
-from orchestration.alerts import Alert, present_alerts, tell
+from orchestration.alerts import Alert, alerts, present_alerts, tell
 from orchestration.asset import CATALOGUE_BATCH
 from orchestration.attempts import attempt
 from orchestration.definitions import build_definitions
@@ -93,6 +94,38 @@ def test_a_failure_is_told_when_it_happens_and_when_it_is_for_good(shop: Shop) -
     shop.fail("masks")
     (last,) = shop.told(0.0)
     assert "threadline materialize --failed" in last
+
+
+def test_work_whose_process_was_killed_is_a_failure_once_its_run_is_over(shop: Shop) -> None:
+    run = shop.instance.add_run(dg.DagsterRun("made", status=dg.DagsterRunStatus.STARTED))
+    killed = attempt(shop.workspace.home, "reid_baseline", None, "inputs", run.run_id, 0.0)
+    killed.__enter__()  # and never comes back
+    assert shop.told(0.0) == [], "it works"
+    shop.instance.report_run_failed(run)
+    (text,) = shop.told(0.0)
+    assert "reid_baseline failed: its process was killed" in text
+
+
+def test_a_webhook_that_does_not_answer_is_tried_again_and_hides_nothing(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = shop.workspace.root / "threadline.toml"
+    write_text(settings, f'[alerts]\nwebhook = "http://127.0.0.1:{port}/"\n')
+    workspace = Workspace(shop.workspace.root)
+    repository = build_definitions(workspace).get_repository_def()
+
+    def look(cursor: str | None) -> str | None:
+        context = dg.build_sensor_context(
+            instance=shop.instance, repository_def=repository, resources={"workspace": workspace}, cursor=cursor
+        )
+        return alerts.evaluate_tick(context).cursor
+
+    shop.fail("masks")
+    assert look(None) == "[]", "nobody was told"
+    write_text(settings, "")
+    workspace = Workspace(shop.workspace.root)
+    told = look("[]")
+    assert told is not None and len(json.loads(told)) == 1
 
 
 def test_an_alert_is_logged_and_posted_where_a_webhook_is_named(caplog: pytest.LogCaptureFixture) -> None:

@@ -59,6 +59,14 @@ def test_a_serving_package_that_cannot_be_measured_gives_way() -> None:
     assert decide("gone", evaluation("a", 0.3)).chosen.digest == "a"
 
 
+def test_by_hand_nothing_serves_unapproved_but_the_first_of_all() -> None:
+    by_hand = Promotion(approval="manual")
+    waiting = decide("gone", evaluation("a", 0.3), promotion=by_hand)
+    assert waiting.chosen.digest == "gone" and waiting.proposed and waiting.proposed.digest == "a"
+    assert decide("gone", evaluation("a", 0.3), promotion=by_hand, approved="a").chosen.digest == "a"
+    assert decide("", evaluation("a", 0.3), promotion=by_hand).chosen.digest == "a"
+
+
 def test_by_hand_a_winner_waits_until_it_is_approved_itself() -> None:
     by_hand = Promotion(approval="manual")
     packages = evaluation("old", 0.6), evaluation("new", 0.7)

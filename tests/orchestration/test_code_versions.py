@@ -15,6 +15,7 @@ from contracts.errors import ThreadlineError
 from orchestration import code_versions
 from orchestration.asset import Made, Step, asset
 from orchestration.code_versions import code_version, harmless_changes, module_digest, source_of
+from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.resources import Watcher, Workspace
 
@@ -156,6 +157,24 @@ def test_only_a_change_of_behaviour_trains_again(module: Write, instance: dg.Dag
     assert not out_of_date()
     module(OTHER)
     assert out_of_date()
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        ("[retraining]\nlook_set = 0.3\n", {"look_set"}),
+        ('[promotion]\napproval = "manual"\n', {"candidate"}),
+        ("[alerts]\nindex_late_minutes = 5\n", set()),
+    ],
+)
+def test_a_setting_makes_what_it_decides_out_of_date(tmp_path: Path, setting: str, changed: set[str]) -> None:
+    def versions(text: str) -> dict[str, str | None]:
+        (tmp_path / "threadline.toml").write_text(text)
+        graph = build_definitions(Workspace(tmp_path)).resolve_asset_graph()
+        return {key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()}
+
+    before, after = versions(""), versions(setting)
+    assert {name for name in before if before[name] != after[name]} == changed
 
 
 def test_every_declaration_still_leads_to_its_module_as_it_is() -> None:

@@ -61,6 +61,20 @@ def test_adding_a_batch_changes_its_digest_and_no_other(workspace: Path) -> None
     assert [path.name for path in workspace.rglob("*.dvc") if path.is_file()] == ["data.dvc"]
 
 
+def test_tables_that_the_data_version_does_not_name_are_not_read(workspace: Path) -> None:
+    table = workspace / "data" / "catalogue" / "one" / "articles.parquet"
+    table.write_bytes(b"of this version")
+    dvc_data.add_all(workspace)
+    dvc_data.require_tables(workspace, "catalogue", ["one"])
+    table.write_bytes(b"of another one")
+    with pytest.raises(ThreadlineError, match=r"articles\.parquet is not what data\.dvc names"):
+        dvc_data.require_tables(workspace, "catalogue", ["one"])
+    table.unlink()
+    with pytest.raises(ThreadlineError, match="is not what"):
+        dvc_data.require_tables(workspace, "catalogue", ["one"])
+    dvc_data.require_tables(workspace, "street", ["two"])
+
+
 def test_adding_again_changes_nothing(workspace: Path) -> None:
     dvc_data.add_batch(workspace, "catalogue", "one")
     before = (workspace / "data.dvc").read_bytes()

@@ -1,5 +1,6 @@
 """The automation rule on small graphs: what is asked for after which change, through Dagster's own evaluation."""
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 
+from orchestration import freshness
 from orchestration.freshness import INPUTS_TAG, Lineage, OutOfDate
 
 BATCH = dg.DynamicPartitionsDefinition(name="batch")
@@ -122,6 +124,14 @@ def world() -> Iterator[World]:
 
 def ran(waves: list[set[str]]) -> set[str]:
     return set().union(*waves)
+
+
+def test_evaluations_are_not_kept(world: World) -> None:
+    """But for the last one, which Dagster itself keeps."""
+    for _ in range(4):
+        world.tick()
+    gc.collect()
+    assert len(freshness._LOOKS) <= 1
 
 
 def test_everything_is_made_once_and_upstream_first(world: World) -> None:

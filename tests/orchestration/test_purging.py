@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -14,14 +15,19 @@ from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.model_package import PACKAGE_FILE, ModelPackage, Provenance, Sizes
 from orchestration import dvc_data, purging
+from orchestration.definitions import build_definitions
+from orchestration.execution import materialize
 from orchestration.expectations.validate import CONTACT_SHEET
 from orchestration.features import FeatureStore
 from orchestration.intake import accept
 from orchestration.purging import purge
 from orchestration.resources import Workspace
+from orchestration.rows import read_rows
 from orchestration.stewardship import turn_away
+from orchestration.workspace_tables import read_looks
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 from training.pictures import PictureStore, Source
+from training.sets import ArticleImages, Segmentation
 
 
 @pytest.fixture
@@ -89,6 +95,27 @@ def test_a_photo_goes_with_its_mask_pairs_and_quarantine(workspace: Workspace) -
     aside = read_street_batch(workspace.places.set_aside("street", "messy"))
     assert "fog" not in {one.photo_id for one in (*aside.photos, *aside.pairs)}
     assert not (aside.root / "images" / "fog.jpg").exists()
+
+
+@pytest.mark.slow
+def test_the_training_sets_let_go_of_it_at_once(workspace: Workspace) -> None:
+    """Though nobody new is there to be admitted, which is when others who left are let go of."""
+    sets = dg.AssetSelection.assets("mask_set", "attribute_set", "look_set")
+
+    def members() -> tuple[set[str], set[str], set[str]]:
+        graph = build_definitions(workspace).resolve_asset_graph()
+        assert not materialize(workspace, assets=set(sets.upstream().resolve(graph))).failed
+        home = workspace.home
+        masks = {row.photo_id for row in read_rows(home.derived("mask_set"), Segmentation)}
+        articles = {row.article_id for row in read_rows(home.derived("attribute_set"), ArticleImages)}
+        return masks, articles, {photo.photo_id for photo in read_looks(workspace, "look_set").photos}
+
+    masks, articles, looks = members()
+    photo = min(masks & looks)
+    purge(workspace, photo, "ann", "the person asked")
+    purge(workspace, "a7", "ann", "the brand asked")
+    shown = {one.photo_id for one in read_looks(workspace, "look_set").photos if set(one.articles) != {"a7"}}
+    assert members() == (masks - {photo}, articles - {"a7"}, (looks & shown) - {photo})
 
 
 def test_a_purge_that_is_cut_short_is_finished_by_doing_it_again(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.batches import Article, CatalogueBatch, Pair, Photo, StreetBatch
-from orchestration.tables import batch_of, merge_catalogue, merge_street
+from contracts.batches import Article, CatalogueBatch, Pair, Photo, StreetBatch, write_street_batch
+from orchestration.tables import batch_of, build_photos, merge_catalogue, merge_street
 from orchestration.training_sets import (
     admitted_articles,
     admitted_looks,
@@ -49,6 +49,17 @@ def test_an_upsert_without_images_keeps_those_there_were() -> None:
 
 def test_an_unknown_article_without_images_is_not_kept() -> None:
     assert catalogue(("one", [article("a", images=(), sha256=())])) == []
+
+
+def test_another_mask_in_the_same_file_is_another_version_of_the_photos(tmp_path: Path) -> None:
+    root = tmp_path / "data" / "street" / "one"
+    (root / "masks").mkdir(parents=True)
+    write_street_batch(root, [replace(photo("p"), mask="masks/p.png")], [])
+    versions = []
+    for content in (b"a person", b"another", b"a person"):
+        (root / "masks" / "p.png").write_bytes(content)
+        versions.append(build_photos(tmp_path / "data", ["one"], tmp_path / "out")[2])
+    assert versions[0] == versions[2] != versions[1]
 
 
 def test_pairs_of_a_deleted_photo_go_with_it() -> None:

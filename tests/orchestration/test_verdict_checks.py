@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +15,9 @@ from orchestration.execution import open_instance
 from orchestration.intake import accept
 from orchestration.observation import observe, record
 from orchestration.resources import Workspace
+from orchestration.services import Services
 from orchestration.stewardship import turn_away
+from orchestration.verdict_checks import verdict_check
 from tests.orchestration.messy import deliver_spring
 
 KEY = dg.AssetCheckKey(dg.AssetKey("catalogue_batches"), "catalogue_verdicts")
@@ -47,7 +50,10 @@ def test_a_rejected_delivery_is_a_failed_check_until_a_steward_decides(
         accepted = told()
         assert accepted.passed
         assert accepted.metadata["verdicts"].value == "accepted 1"
-        assert str(accepted.metadata["report on spring"].value).endswith("index.html")
+        assert str(accepted.metadata["report on spring"].value).startswith("file:")
+        linked = replace(workspace, services=Services(steward_url="http://127.0.0.1:8001"))
+        link = verdict_check(linked, "catalogue", ["spring"]).metadata["report on spring"].value
+        assert link == "http://127.0.0.1:8001/batches/catalogue/spring/report/data_docs/index.html"
 
         late = places.delivered("catalogue", "late")
         late.mkdir(parents=True)

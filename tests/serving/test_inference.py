@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from contracts.images import Picture, fit, fitted_box
 from contracts.masks import segmented
 from contracts.model_package import Graph, ModelPackage, Sizes, digests_of_graphs, graph_path, write_package
 from contracts.quiet import OFF
-from serving import runtimes
+from serving import precision, runtimes
 from serving.inference import PackageSession, mask_of, pool, unit
 from serving.precision import agreement, recall
 from serving.reference_pictures import reference_articles, reference_photos
@@ -260,6 +261,27 @@ def test_bfloat16_is_chosen_only_where_it_agrees_with_float32(tmp_path: Path) ->
     small = colours(pictures, PHOTO) @ PHOTO_W
     expected = unit(small - np.roll(small, -1, axis=1))
     np.testing.assert_allclose(fragile.encode_photos(pictures), expected, atol=0.05)
+
+
+@pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
+def test_on_one_machine_a_package_is_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Path] = []
+    compare = precision._compare
+
+    def noted(candidate: Any, runners: Any, root: Path, about: ModelPackage) -> bool:
+        compared.append(root)
+        return compare(candidate, runners, root, about)
+
+    monkeypatch.setattr(precision, "_compare", noted)
+    robust, fragile = package(tmp_path / "robust", FULL), package(tmp_path / "fragile", PLAIN, fragile=True)
+    for _ in range(2):
+        assert PackageSession(robust).precision == "openvino-bfloat16"
+        assert PackageSession(fragile).precision == "openvino-float32"
+    assert compared == [robust, fragile]
+    core = runtimes._openvino().Core
+    monkeypatch.setattr(runtimes, "_openvino", lambda: SimpleNamespace(Core=core, __version__="another"))
+    assert PackageSession(robust).precision == "openvino-bfloat16"
+    assert compared == [robust, fragile, robust], "with another release of OpenVINO it is compared again"
 
 
 def test_a_pinned_runtime_that_disagrees_is_used_with_a_warning(
