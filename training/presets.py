@@ -84,7 +84,7 @@ def demo() -> Preset:
     backbone = BackboneConfig(levels=(1, 2, 3), attention=4, frozen_stages=4)
     matching = MatchingConfig(
         size,
-        Schedule(epochs=7, batch_size=48, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1),
+        Schedule(epochs=11, batch_size=48, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1),
         backbone,
     )
     return Preset(
