@@ -1,1 +1,6 @@
-"""The Dagster code location, the importers, the expectations and the command line."""
+"""The Dagster code location, the sources, the expectations, and the command line `threadline`."""
+
+import warnings
+
+# Dagster's own sensor decorators pass a parameter that Dagster then warns of; nobody here has set it.
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition")

@@ -15,10 +15,11 @@ from orchestration.assets import models, queries, raw, segmentation, serving, ta
 from orchestration.attempts import read_attempt
 from orchestration.executors import executor_of
 from orchestration.freshness import MayTry, OutOfDate
+from orchestration.graph_resources import resources
 from orchestration.incoming import incoming, intake
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
-from orchestration.resources import Workspace, resources, workspace_from_environment
+from orchestration.resources import Workspace, workspace_from_environment
 from orchestration.run_log import log_runs_here
 from orchestration.trainings import plain
 

@@ -1,4 +1,4 @@
-"""What assets are given: the workspace they work in, and who watches. Reads the environment."""
+"""The workspace that commands and assets work in. Reads the environment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
-import dagster as dg
 from pydantic import ValidationError
 
 from contracts.batches import CatalogueBatch, read_catalogue_batch
@@ -18,7 +16,6 @@ from contracts.registry import SERVING_MODEL
 from orchestration.configuration import Configuration, read_configuration
 from orchestration.home import Home
 from orchestration.places import Places
-from orchestration.progress import Reporter
 from orchestration.services import EMBEDDED, Services
 from serving.index import open_index
 from serving.inference import PackageSession
@@ -88,12 +85,11 @@ class Workspace:
         chosen = preset(self.configuration.preset, machine.weights)
         return on_machine(chosen, machine.devices, machine.workers, machine.precision)
 
-    def run_page(self, run_id: str) -> dg.MetadataValue[Any]:
-        """The page of a run in MLflow, where it is known under which address MLflow's pages are; else the run's id."""
+    def run_page(self, run_id: str) -> str | None:
+        """The address of a run's page in MLflow, where it is known under which address MLflow's pages are."""
         if not self.services.mlflow_url or not run_id:
-            return dg.MetadataValue.text(run_id)
-        experiment = self.registry.experiment_of(run_id)
-        return dg.MetadataValue.url(f"{self.services.mlflow_url}/#/experiments/{experiment}/runs/{run_id}")
+            return None
+        return f"{self.services.mlflow_url}/#/experiments/{self.registry.experiment_of(run_id)}/runs/{run_id}"
 
     def elsewhere(self, root: Path) -> Workspace:
         """Another workspace with the same settings, and embedded services of its own."""
@@ -159,28 +155,3 @@ def services_from_environment() -> Services:
     except ValidationError as error:
         wrong = "; ".join(": ".join([*(VARIABLES[str(at)] for at in e["loc"]), e["msg"]]) for e in error.errors())
         raise ThreadlineError(wrong, "correct or unset that variable (the operator's guide lists them)") from None
-
-
-class NoPickles(dg.IOManager):
-    """Assets keep their own files; nothing else is stored between steps."""
-
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Refuse every value."""
-        if obj is not None:
-            raise dg.DagsterInvariantViolationError(f"{context.step_key} returned a value; return Made instead")
-
-    def load_input(self, context: dg.InputContext) -> Any:
-        """Refuse every input."""
-        raise dg.DagsterInvariantViolationError(f"{context.name} is read from its files, not from an IO manager")
-
-
-def resources(workspace: Workspace, reporter: Reporter | None) -> dict[str, Any]:
-    """The resources of the graph; without a reporter progress goes to the run's log."""
-    return {"workspace": workspace, "watcher": Watcher(reporter), "io_manager": NoPickles()}
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Who watches a run; nobody means its log."""
-
-    reporter: Reporter | None

@@ -1,14 +1,11 @@
-"""Uploaded photos, and the image files of articles: what comes in from outside, and what may go out."""
+"""Uploaded photos: what comes in from outside."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fastapi import UploadFile
@@ -17,22 +14,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, size_of
 from contracts.masks import Mask
 from serving.problems import Problem
-
-IMAGE_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".jpe": "image/jpeg",
-    ".jfif": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".bmp": "image/bmp",
-    ".avif": "image/avif",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-}
-"""The files that are handed out as images, and what they are called."""
-
 
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _SCANS = 100
@@ -77,32 +58,6 @@ def decode_photo(data: bytes, limits: ImageLimits, at_least: Size) -> Picture:
         return decode(data, at_least=at_least, limits=limits)
     except UnreadableImage as error:
         raise _refusal(error, data, limits) from error
-
-
-def article_images(data: Path, payload: Mapping[str, Any]) -> list[Path]:
-    """The files of an article's images that are there, whose payload names them relative to the directory `data`.
-
-    Whatever they are called: reading one shows whether it is an image.
-    """
-    named = payload.get("images") or [payload.get("image")]
-    return [path for name in named if (path := _file_within(data, name)) is not None]
-
-
-def image_file(data: Path, named: object) -> Path | None:
-    """The image file `named` below the directory `data`.
-
-    None when there is none, it is no image, or the path leaves `data` (also by a link).
-    """
-    path = _file_within(data, named)
-    return path if path is not None and path.suffix.lower() in IMAGE_TYPES else None
-
-
-def _file_within(data: Path, named: object) -> Path | None:
-    if not isinstance(named, str) or not named:
-        return None
-    root = data.resolve()
-    path = (root / named).resolve()
-    return path if path.is_relative_to(root) and path.is_file() else None
 
 
 def overlay(mask: Mask) -> str:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from contracts.images import Picture, Size, UnreadableImage, read
 from contracts.index import Collection, Hit
 from contracts.registry import Release
+from serving.image_files import article_images
 from serving.inference import BATCH, PackageSession, pool
 from serving.ordering import K_RECIPROCAL_DEPTH, Reranking, k_reciprocal
-from serving.photos import article_images
 from serving.stages import Stages
 
 Features = NDArray[np.float32]

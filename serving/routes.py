@@ -25,8 +25,9 @@ from serving.answers import (
     found,
 )
 from serving.filters import filter_of_form, filter_of_query
+from serving.image_files import IMAGE_TYPES, image_file
 from serving.ordering import Reranking
-from serving.photos import IMAGE_TYPES, decode_photo, image_file, overlay, read_upload
+from serving.photos import decode_photo, overlay, read_upload
 from serving.problems import Problem, documented
 from serving.search import Searcher, Seen
 from serving.service import Service, ServiceDep

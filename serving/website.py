@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from serving.photos import IMAGE_TYPES, image_file
+from serving.image_files import IMAGE_TYPES, image_file
 from serving.problems import Problem
 from serving.service import ServiceDep
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from contracts.quiet import nothing_phones_home
 
 nothing_phones_home()
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@sa.event.listens_for(sa.Engine, "connect")
+def waits_for_no_disk(connection: Any, _record: Any) -> None:
+    """Databases of tests outlive their processes, as they do in use; losing power in a test is no case here."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/")

@@ -40,7 +40,9 @@ def _figures(workspace: Workspace, name: str, outcome: Outcome) -> dict[str, Any
         return {"package": "none", "reason": outcome.reason}
     plots = sorted(workspace.home.plots(name).glob("*.png"))
     shown = {"plots": pictures(plots)} if plots else {}
-    return {"package": outcome.digest, "MLflow run": workspace.run_page(outcome.run_id), **outcome.metrics, **shown}
+    page = workspace.run_page(outcome.run_id)
+    run = dg.MetadataValue.url(page) if page else outcome.run_id
+    return {"package": outcome.digest, "MLflow run": run, **outcome.metrics, **shown}
 
 
 def _links(outcome: Outcome) -> dict[str, str]:

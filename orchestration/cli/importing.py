@@ -18,7 +18,6 @@ from contracts.errors import ThreadlineError
 from orchestration.cli.output import Json, console, print_json
 from orchestration.cli.workspace import Limit, WorkspaceOption, open_workspace
 from orchestration.expectations.verdict import Verdict
-from orchestration.intake import accept, importing
 from orchestration.known_imports import find_import, keep_import, key_of
 from orchestration.progress import Reporter, TerminalReporter
 from orchestration.sources.folder import deliver_folder
@@ -186,6 +185,8 @@ def run_import(wanted: Import, batch: str | None, who: str, workspace: Path | No
     What was imported before and did not change is not read again. Raises ThreadlineError when a delivery of that name,
     which no import made, waits in `incoming/`.
     """
+    from orchestration.intake import accept, importing
+
     places = open_workspace(workspace).places
     called = check_batch_name(batch or wanted.name)
     key = key_of(wanted.source, wanted.read, {**wanted.options, "batch": called})

@@ -17,7 +17,8 @@ from orchestration.asset import Made, Step, asset
 from orchestration.code_versions import code_version, harmless_changes, module_digest, source_of
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
-from orchestration.resources import Watcher, Workspace
+from orchestration.graph_resources import Watcher
+from orchestration.resources import Workspace
 
 SOURCE = '''
 """A network."""

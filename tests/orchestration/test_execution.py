@@ -14,7 +14,8 @@ from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
 from orchestration.attempts import read_attempts
 from orchestration.execution import RANGE_END, RANGE_START, grouped
 from orchestration.freshness import Lineage
-from orchestration.resources import Watcher, Workspace
+from orchestration.graph_resources import Watcher
+from orchestration.resources import Workspace
 
 BATCHES = [f"b{number}" for number in range(6)]
 KEY = dg.AssetKey("vectors")

@@ -17,6 +17,7 @@ from contracts.errors import ThreadlineError
 from contracts.files import write_table
 from contracts.ledger import read_ledger
 from orchestration import dvc_data
+from orchestration.graph_resources import Watcher
 from orchestration.incoming import (
     DELIVERY_TAG,
     PATIENT_S,
@@ -31,7 +32,7 @@ from orchestration.incoming import (
 from orchestration.intake import accept, judging_lock
 from orchestration.locks import waiting_for
 from orchestration.places import Places
-from orchestration.resources import Watcher, Workspace
+from orchestration.resources import Workspace
 from orchestration.stewardship import turn_away
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 from tests.orchestration.test_stewardship import places

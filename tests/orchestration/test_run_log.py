@@ -15,7 +15,8 @@ from dagster._core.execution import context_creation_job
 
 from contracts.logs import handler_for
 from orchestration.asset import Made, Step, asset
-from orchestration.resources import Workspace, resources
+from orchestration.graph_resources import resources
+from orchestration.resources import Workspace
 from orchestration.run_log import log_runs_here
 
 DAYS = dg.StaticPartitionsDefinition(["may"])

@@ -15,8 +15,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from contracts.batches import read_catalogue_batch, read_street_batch
+from contracts.images import read
 from orchestration.candidates import MATCHING
 from orchestration.cli.demo import FLOOR
 from tests.pipeline.running import Demo, environment
@@ -24,8 +28,10 @@ from tests.pipeline.running import Demo, environment
 pytestmark = pytest.mark.slow
 
 TRAINED = set(MATCHING)
-RUN_ELSEWHERE = {"make demo", "make test"}  # the first made the workspace, the second is running
-STAYS_UP = {"threadline serve", "threadline up"}
+RUN_ELSEWHERE = {"make demo", "make test", "threadline up"}
+"""The first made the workspace, the second is running, the third has a test of its own here."""
+
+STAYS_UP = {"threadline serve"}
 
 
 def ran(output: str) -> set[str]:
@@ -49,6 +55,27 @@ def test_trained_packages_find_garments_that_no_training_saw_and_the_untrained_o
     assert len({one["scores"]["test"]["gallery"] for one in evaluations}) == 1
     assert accuracy["pretrained"] <= 0.15
     assert all(accuracy[name] >= FLOOR for name in TRAINED), accuracy
+
+
+def colours(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A unit histogram (512,) of `pixels` (N, 3) over 8 x 8 x 8 cells of RGB, square-rooted (Hellinger)."""
+    counts = np.bincount((pixels // 32).astype(np.int64) @ (64, 8, 1), minlength=512)
+    return np.sqrt(counts / max(1, counts.sum())).astype(np.float32)
+
+
+def test_a_colour_histogram_finds_little_in_the_sample(demo: Demo) -> None:
+    (catalogue,), (street,) = ((demo.root / "data" / kind).iterdir() for kind in ("catalogue", "street"))
+    articles, batch = read_catalogue_batch(catalogue).articles, read_street_batch(street)
+    packshots = [read(catalogue / article.images[0]) for article in articles]
+    gallery = np.stack([colours(picture[picture.min(axis=2) < 225]) for picture in packshots])
+    queries = np.stack([colours(read(street / photo.image).reshape(-1, 3)) for photo in batch.photos])
+    nearest = (queries @ gallery.T).argmax(axis=1)
+    worn = {(pair.photo_id, pair.article_id) for pair in batch.pairs}
+    found = [
+        (photo.photo_id, articles[row].article_id) in worn for photo, row in zip(batch.photos, nearest, strict=True)
+    ]
+    assert len(found) >= 200
+    assert 0.01 < np.mean(found) <= 0.30
 
 
 def test_what_serves_finds_garments_of_a_wardrobe_of_another_seed(demo: Demo) -> None:

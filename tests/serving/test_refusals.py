@@ -349,7 +349,7 @@ def test_a_qdrant_that_is_away_is_told_and_comes_back(shop: Shop) -> None:
     "named", ["../secret.png", "/etc/passwd.png", "link.png", "folder/../../secret.png", "x.txt", "text.png", ""]
 )
 def test_no_image_outside_of_the_data(tmp_path: Path, named: str) -> None:
-    from serving.photos import image_file
+    from serving.image_files import image_file
 
     data = tmp_path / "data"
     (data / "folder").mkdir(parents=True)

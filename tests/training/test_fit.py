@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,11 +214,18 @@ def test_every_part_of_the_loss_has_a_curve_and_a_panel(workplace: Workplace) ->
     context = workplace()
     curves = fit(Parts(SCHEDULE, 32), batches(), context, "line")
     assert curves["train/double"] == pytest.approx([2 * value for value in curves["train/loss"]])
-    heights = []
-    for count in (1, 4, 5):
-        with Image.open(draw_curves({f"figure {n}": [1.0, 2.0] for n in range(count)}, "", context.plots)) as drawn:
-            heights.append(drawn.height)
-    assert heights[0] == heights[1] < heights[2]
+
+
+def test_figures_that_belong_together_share_a_panel(tmp_path: Path) -> None:
+    def size(names: Sequence[str]) -> tuple[int, int]:
+        with Image.open(draw_curves({name: [1.0, 2.0] for name in names}, "", tmp_path)) as drawn:
+            return drawn.size
+
+    one = size(["val/map"])
+    four = size([f"val/{letter}" for letter in "abcd"])
+    assert size(["val/acc_1", "val/acc_5", "val/acc"]) == size(["train/loss", "train/contrast"]) == one
+    assert four == (4 * one[0], one[1])
+    assert size([f"val/{letter}" for letter in "abcde"]) == (four[0], 2 * one[1])
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam"])
