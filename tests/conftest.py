@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 from pathlib import Path
@@ -24,12 +25,22 @@ def waits_for_no_disk(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=OFF")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: a tenth of the time is waiting for servers and for sleep to end."""
+    return (os.cpu_count() or 1) + 1
+
+
 LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that the processes which share the tests end together."""
     items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST_FIRST) if part in item.nodeid), 99))
+
+
+def pytest_collection_finish() -> None:
+    """The modules that are loaded by now stay; no collection of garbage need look through them again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,9 @@ class MatchingConfig:
     `dropout` is of the backbone's features and of the DNA: there are far fewer garments than weights to learn them by
     heart. `head_width` 0 makes the article head linear; `rerank_negatives` 0 leaves out the reranker.
 
+    With `from_dna` the photo's backbone starts as FashionDNA's has become, and not as it comes: it knows garments
+    already, and needs fewer epochs.
+
     With `refine` the DNA is no longer fixed, as it is in the publication: the article encoder starts as FashionDNA's
     network and learns too. A photo is then compared with the articles of its batch, of each at most
     `images_per_article` images, and with the last `memory` articles before it, and not with `most_negatives`.
@@ -168,6 +171,7 @@ class MatchingConfig:
     rerank_depth: int = 50
     dropout: float = 0.5
     probing: Probing = field(default_factory=Probing)
+    from_dna: bool = False
     refine: bool = False
     images_per_article: int = 2
     memory: int = 1024

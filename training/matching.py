@@ -38,7 +38,7 @@ from training.looks import (
     require,
 )
 from training.losses import multi_positive_cross_entropy
-from training.matching_learners import Gallery, MatchingLearner, RefiningLearner, Side
+from training.matching_learners import Gallery, MatchingLearner, RefiningLearner, Side, start_as_dna
 from training.pictures import Kind, Pictures
 from training.plots import draw_curves
 from training.probing import backbone_features, probe
@@ -55,7 +55,7 @@ def train_matching(
     """Train Studio2Shop, or with a `segmenter` package Fashion2Shop, on the DNA of the package `dna`.
 
     Raises NotEnoughData with fewer than 8 training photos (for Fashion2Shop: with a mask), and ThreadlineError when the
-    DNA is to be refined and its package holds no weights.
+    package of the DNA lacks the weights that are to be refined or started from.
     """
     method = "studio2shop" if segmenter is None else "fashion2shop"
     photos = {split: photos_of(looks, split, with_mask=segmenter is not None) for split in ("train", "val", "test")}
@@ -87,6 +87,8 @@ def train_matching(
         if config.refine
         else MatchingLearner(config, steps, gallery, sides["val"])
     )
+    if config.from_dna:
+        start_as_dna(learner.photo.backbone, read_encoder(dna))
     if config.probing.steps and not resumable(context):
         _probe_heads(learner, pictures["train"], assortment, context)
     curves = fit(learner, batches, context, method)

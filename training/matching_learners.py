@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from contracts.errors import ThreadlineError
 from contracts.images import Size
+from training.backbones import Backbone
 from training.configs import MatchingConfig
 from training.dna_encoder import DnaEncoder, pool_max
 from training.fit import SELECTION, Learner, backbone_and_heads, in_full_precision
@@ -159,6 +161,17 @@ class MatchingLearner(Learner):
         if not self.config.rerank_negatives:
             return [*groups, scale]
         return [*groups, {"params": self.reranker.learnt(), "lr": rate / 4, "weight_decay": 0.1}, scale]
+
+
+def start_as_dna(backbone: Backbone, dna: DnaEncoder) -> None:
+    """Give the photo's `backbone` the weights of FashionDNA's. Raises ThreadlineError where they are two networks."""
+    try:
+        backbone.load_state_dict(dna.backbone.state_dict())
+    except RuntimeError as error:
+        raise ThreadlineError(
+            "the matching model cannot start from FashionDNA, whose backbone is another",
+            "give both the same backbone, or set from_dna to False",
+        ) from error
 
 
 class RefiningLearner(MatchingLearner):

@@ -84,8 +84,10 @@ def demo() -> Preset:
     backbone = BackboneConfig(levels=(1, 2, 3), attention=4, frozen_stages=4)
     matching = MatchingConfig(
         size,
-        Schedule(epochs=11, batch_size=48, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1),
+        Schedule(epochs=6, batch_size=48, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.1),
         backbone,
+        probing=Probing(steps=100),
+        from_dna=True,
     )
     return Preset(
         street2fashion=Street2FashionConfig(
@@ -116,7 +118,7 @@ def workstation() -> Preset:
     """Thousands of real pairs on two cores: up to half an hour a model."""
     size = (192, 144)
     backbone = BackboneConfig(levels=(1, 2, 3, 4), attention=4, frozen_stages=4)
-    matching = MatchingConfig(size, Schedule(epochs=8, batch_size=96, weight_decay=0.1), backbone)
+    matching = MatchingConfig(size, Schedule(epochs=8, batch_size=96, weight_decay=0.1), backbone, from_dna=True)
     return Preset(
         street2fashion=Street2FashionConfig(
             (320, 224),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+BRING_IN_DATA = "Bring in data"
+"""The section of the README that makes a workspace of one's own pictures."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,11 @@ def run(command: Sequence[str], root: Path, timeout_s: float) -> Ran:
         command, cwd=root, env=environment(root), capture_output=True, text=True, timeout=timeout_s, check=False
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def commands(readme: Path, *headings: str) -> list[str]:
+    """The lines of the shell blocks in the README's sections of those `headings`; without any, of all."""
+    sections = re.split(r"^## ", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    chosen = [section for section in sections if not headings or section.partition("\n")[0] in headings]
+    blocks = [block for section in chosen for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -23,7 +22,7 @@ from contracts.batches import read_catalogue_batch, read_street_batch
 from contracts.images import read
 from orchestration.candidates import MATCHING
 from orchestration.cli.demo import FLOOR
-from tests.pipeline.running import Demo, environment
+from tests.pipeline.running import BRING_IN_DATA, Demo, commands, environment
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +31,9 @@ RUN_ELSEWHERE = {"make demo", "make test", "threadline up"}
 """The first made the workspace, the second is running, the third has a test of its own here."""
 
 STAYS_UP = {"threadline serve"}
+
+HERE = ("Start", "Search", "Watch the graph")
+"""The README's sections whose commands work on the demo; those of the other one are run by test_without_pairs."""
 
 
 def ran(output: str) -> set[str]:
@@ -215,38 +217,27 @@ def test_up_runs_everything_and_stops_cleanly(demo: Demo) -> None:
     assert left == []
 
 
-def commands(readme: Path) -> list[str]:
-    """The lines of the README's shell blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
 def test_the_readme_opens_with_a_picture_that_is_there(checkout: Path) -> None:
     (picture,) = re.findall(r"!\[.+?\]\((.+?)\)", (checkout / "README.md").read_text(encoding="utf-8"))
     assert (checkout / picture).stat().st_size > 10_000
 
 
-def test_every_command_works(demo: Demo, checkout: Path) -> None:
-    catalogue = demo.root / "catalogue"
-    catalogue.mkdir()
-    pictures = sorted((demo.root / "data" / "catalogue").glob("*/images/*"))[:4]
-    for picture in pictures:
-        shutil.copy(picture, catalogue)
-    lines = "".join(f"{picture.name},top\n" for picture in pictures)
-    (catalogue / "articles.csv").write_text(f"image,category\n{lines}")
-    place = demo.root
-    tried = commands(checkout / "README.md")
+def test_the_readme_s_commands_work(demo: Demo, checkout: Path) -> None:
+    tried = commands(checkout / "README.md", *HERE)
     assert set(tried) >= RUN_ELSEWHERE | STAYS_UP
     for command in tried:
         if command in RUN_ELSEWHERE or command.startswith("source "):
             continue
-        if command.startswith("cd "):
-            place = place / command.removeprefix("cd ")
-        elif command in STAYS_UP:
-            stays_up(command, place, demo.root)
+        if command in STAYS_UP:
+            stays_up(command, demo.root, demo.root)
         else:
-            done = demo.run(*command.split(), within=place)
+            done = demo.run(*command.split())
             assert done.code == 0, f"{command}\n{done.out}{done.err}"
+
+
+def test_every_command_of_the_readme_is_run_by_a_test(checkout: Path) -> None:
+    readme = checkout / "README.md"
+    assert sorted(commands(readme)) == sorted([*commands(readme, *HERE), *commands(readme, BRING_IN_DATA)])
 
 
 def stays_up(command: str, place: Path, root: Path) -> None:

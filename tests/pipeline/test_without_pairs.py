@@ -10,7 +10,7 @@ from PIL import Image
 
 from orchestration.sources.wardrobe import make_garment
 from orchestration.sources.wardrobe_scenes import render_packshot
-from tests.pipeline.running import run
+from tests.pipeline.running import BRING_IN_DATA, commands, run
 
 pytestmark = pytest.mark.slow
 
@@ -18,24 +18,25 @@ ARTICLES = 6
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with six articles, fewer than any training needs, and no photo."""
-    folder = tmp_path_factory.mktemp("pictures")
+def shop(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
+    """A workspace as the README makes one: six articles, fewer than any training needs, and no photo."""
+    place = tmp_path_factory.mktemp("beside")
+    folder = place / "catalogue"
+    folder.mkdir()
+    (place / "docs").symlink_to(checkout / "docs")
     rows = ["image,article_id,name,category,price,fit"]
     for index in range(ARTICLES):
         garment = make_garment(5, index)
         Image.fromarray(render_packshot(garment, 5, 0, (256, 192))).save(folder / f"{index}.png")
         rows.append(f"{index}.png,article-{index},{garment.name},{garment.category},{10 + index}.5,slim")
     (folder / "shop.csv").write_text("\n".join(rows) + "\n")
-    root = tmp_path_factory.mktemp("shop") / "workspace"
-    for command in (
-        ["threadline", "init", str(root)],
-        ["threadline", "import", "folder", str(folder), "--batch", "spring", "--workspace", str(root)],
-        ["threadline", "materialize", "--workspace", str(root)],
-    ):
-        done = run(command, root.parent, 300)
-        assert done.code == 0, done.out + done.err
-    return root
+    for command in commands(checkout / "README.md", BRING_IN_DATA):
+        if command.startswith("cd "):
+            place = place / command.removeprefix("cd ")
+        else:
+            done = run(command.split(), place, 300)
+            assert done.code == 0, f"{command}\n{done.out}{done.err}"
+    return place
 
 
 def test_the_untrained_package_serves(shop: Path) -> None:
@@ -47,7 +48,7 @@ def test_the_untrained_package_serves(shop: Path) -> None:
 
 
 def test_an_article_is_found_by_its_own_picture(shop: Path) -> None:
-    picture = next((shop / "data" / "catalogue" / "spring" / "images").glob("article-3*"))
+    picture = next((shop / "data" / "catalogue").glob("*/images/article-3*"))
     results = json.loads(run(["threadline", "search", str(picture), "--json"], shop, 60).out)["results"]
     assert len(results) == ARTICLES
     assert results[0]["article_id"] == "article-3"
@@ -55,7 +56,7 @@ def test_an_article_is_found_by_its_own_picture(shop: Path) -> None:
 
 
 def test_a_new_price_is_a_payload_update_without_embedding(shop: Path, tmp_path: Path) -> None:
-    picture = next((shop / "data" / "catalogue" / "spring" / "images").glob("article-3*"))
+    picture = next((shop / "data" / "catalogue").glob("*/images/article-3*"))
     (tmp_path / picture.name).write_bytes(picture.read_bytes())
     name = make_garment(5, 3)
     (tmp_path / "sale.csv").write_text(

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from contracts.errors import ThreadlineError
 from training.configs import BackboneConfig, MatchingConfig, Schedule
-from training.matching_learners import Gallery, MatchingLearner, Side
+from training.dna_encoder import DnaEncoder
+from training.matching_learners import Gallery, MatchingLearner, Side, start_as_dna
 from training.pictures import Pictures
 
 SIZE = (32, 32)
@@ -48,3 +50,17 @@ def test_the_reranker_learns_each_article_of_a_photo(monkeypatch: pytest.MonkeyP
     for _ in range(20):
         network._rerank_loss(torch.ones(1, 8), article, torch.zeros(1, 4), positive)
     assert sorted({tuple(one) for one in asked}) == sorted(tuple(article[row].tolist()) for row in (1, 2))
+
+
+def test_a_photo_s_backbone_starts_as_the_one_of_the_dna_where_that_is_the_same_network() -> None:
+    network = learner(np.eye(4), learnt=[0, 1, 2, 3])
+    dna = DnaEncoder(CONFIG.backbone, 4).eval()
+    with torch.no_grad():
+        for weights in dna.backbone.parameters():
+            weights.mul_(1.01)
+    start_as_dna(network.photo.backbone, dna)
+    pictures = torch.randint(0, 256, (2, *SIZE, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(network.photo.eval().backbone(pictures), dna.backbone(pictures))
+    with pytest.raises(ThreadlineError, match="from_dna"):
+        start_as_dna(network.photo.backbone, DnaEncoder(BackboneConfig(levels=(1,)), 4))
