@@ -38,6 +38,9 @@ from training.samplers import shuffled_batches
 from training.sets import ArticleImages, NotEnoughData
 
 MISSING = -1
+COMMONEST = 10
+"""The values of an attribute that are measured apart, where it has more."""
+
 Vocabulary = dict[str, tuple[str, ...]]
 """The values that each attribute's head knows."""
 
@@ -69,7 +72,7 @@ class FashionDnaLearner(Learner):
         )
         self._vocabulary, self._sides = vocabulary, sides
         train = sides["train"].labels
-        self._weights = {name: class_weights(train[name], len(values)) for name, values in vocabulary.items()}
+        self._priors = {name: log_priors(train[name], len(values)) for name, values in vocabulary.items()}
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The loss of what `load_views` gives, of all ranks: attributes, and telling single garments apart."""
@@ -95,10 +98,14 @@ class FashionDnaLearner(Learner):
         return total, values
 
     def _attribute_loss(self, name: str, dna: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy with the logits adjusted by the priors of the values, so that rare ones are not passed over.
+
+        Menon et al., "Long-tail learning via logit adjustment", 2021.
+        """
         if not bool((wanted != MISSING).any()):
             return dna.sum() * 0
-        logits = self.heads[head_name(name)](dna)
-        return F.cross_entropy(logits, wanted, self._weights[name].to(logits), ignore_index=MISSING)
+        logits: Tensor = self.heads[head_name(name)](dna)
+        return F.cross_entropy(logits + self._priors[name].to(logits), wanted, ignore_index=MISSING)
 
     def _instance_loss(self, one: Tensor, other: Tensor) -> Tensor:
         same = torch.eye(len(one), dtype=torch.bool, device=one.device)
@@ -111,24 +118,30 @@ class FashionDnaLearner(Learner):
     def measure(self, split: str) -> dict[str, float]:
         """Balanced accuracy and F1 per attribute, and how often an article is found again from an altered view.
 
-        The best epoch is chosen by the mean of all but the F1.
+        Of an attribute with more than `COMMONEST` values also the balanced accuracy over the commonest of them. The
+        best epoch is chosen by the mean of the balanced accuracies over all values and of what is found again.
         """
         side = self._sides[split]
         if side.count < 2:
             return {}
         plain = embed(self.network, side.images.batches(EMBEDDING_BATCH))
         dna = pool_images(plain, side.owners, side.count, "max")
-        values, f1 = {}, {}
+        values, beside = {}, {}
         for name, labels in side.labels.items():
             known = labels != MISSING
             if known.any():
                 logits = self.heads[head_name(name)](torch.from_numpy(dna[known]).to(self.device)).cpu().numpy()
                 predicted = logits.argmax(axis=1)
                 values[f"{split}/balanced_accuracy_{name}"] = balanced_accuracy(predicted, labels[known])
-                f1[f"{split}/macro_f1_{name}"] = macro_f1(predicted, labels[known])
+                beside[f"{split}/macro_f1_{name}"] = macro_f1(predicted, labels[known])
+                commonest = self._priors[name].argsort(descending=True, stable=True)[:COMMONEST].numpy()
+                common = np.isin(labels[known], commonest)
+                if len(self._vocabulary[name]) > COMMONEST and common.any():
+                    accuracy = balanced_accuracy(predicted[common], labels[known][common])
+                    beside[f"{split}/commonest_{COMMONEST}_{name}"] = accuracy
         if self.config.instance_weight:
             values[f"{split}/instance_acc_1"] = self._found_again(side, dna)
-        return {**values, **f1, SELECTION: float(np.mean(list(values.values())))} if values else {}
+        return {**values, **beside, SELECTION: float(np.mean(list(values.values())))} if values else {}
 
     def _found_again(self, side: Attributed, dna: NDArray[np.float32]) -> float:
         augmentation = instance_augmentation(self.config.size)
@@ -271,8 +284,7 @@ def head_name(attribute: str) -> str:
     return "head_" + attribute.encode().hex()
 
 
-def class_weights(labels: NDArray[np.int64], classes: int) -> Tensor:
-    """Weights (classes,) float32 that grow as the root of a value's rarity, 1 on average over the members."""
+def log_priors(labels: NDArray[np.int64], classes: int) -> Tensor:
+    """The logarithm of each value's share (classes,) float32 of the members whose value is known."""
     counts = np.maximum(np.bincount(labels[labels != MISSING], minlength=classes), 1)
-    weights = np.sqrt(1 / counts)
-    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+    return torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from training.dna_encoder import pool_max
-from training.fashion_dna import class_weights, vocabulary_of
+from training.fashion_dna import log_priors, vocabulary_of
 from training.looks import pool_images, unit
 from training.matching import Assortment
 from training.reid_batches import Batch
@@ -59,8 +59,10 @@ def test_the_vocabulary_leaves_out_what_is_rare_missing_or_always_the_same() -> 
     assert vocabulary_of(articles, fewest=5) == {"colour": ("blue", "red")}
 
 
-def test_class_weights_favour_the_rare_and_average_to_one_over_the_members() -> None:
+def test_what_knows_nothing_is_best_off_without_a_preference_however_rare_a_value_is() -> None:
     labels = np.array([0] * 9 + [1] + [-1] * 4)
-    weights = class_weights(labels, 2)
-    assert weights[1] / weights[0] == 3
-    assert torch.isclose(weights[labels[labels >= 0]].mean(), torch.tensor(1.0))
+    logits = torch.zeros(len(labels), 2, requires_grad=True)
+    wanted = torch.from_numpy(labels)
+    torch.nn.functional.cross_entropy(logits + log_priors(labels, 2), wanted, ignore_index=-1).backward()
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad.sum(dim=0), torch.zeros(2), atol=1e-6)
