@@ -30,7 +30,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/")
+LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/test_killed", "tests/behaviour/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,11 +1,11 @@
-"""A delivery that sets everything in motion, and a process that works on it until it is killed at a given point.
+"""A delivery that sets everything in motion, and how whoever works on it is killed at given points.
 
-It delivers into a workspace, accepts, and materialises; what is done already is not done again. It kills its whole
-process group at the point; "none" lets it finish.
+Each point kills once: the whole process group, with SIGKILL, in the middle of that work.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections import Counter
@@ -16,74 +16,84 @@ from typing import Any, NoReturn
 import pytest
 
 from contracts.batches import Kind
-from orchestration.execution import materialize
-from orchestration.intake import accept
+from orchestration.places import Places
 from orchestration.sources.sample import deliver_sample
 from serving.inference import PackageSession
-from tests.behaviour.tiny import SAMPLE, TinyWorkspace
+from tests.behaviour.tiny import SAMPLE, TinyWorkspace, tiny_preset
 from training.fit import Learner
 
-POINTS = ("import", "validation", "masks", "training", "embedding", "upsert", "publication")
-
-_STAGES = {"import": "rendering photos", "masks": "masks", "training": "reid_baseline", "embedding": "articles"}
-_KINDS: tuple[Kind, ...] = ("catalogue", "street")
+KINDS: tuple[Kind, ...] = ("catalogue", "street")
 BATCH = "two"
-LOG = "work.log"
+LOG, KILLED = "work.log", "killed.log"
 PICTURES = 8
 """In a batch."""
 
+_FUNCTIONS = {
+    "validation": ("orchestration.intake.validate_batch",),
+    "upsert": ("serving.index.edge.write_sidecar",),
+    "publication": (
+        "mlflow.tracking.MlflowClient.set_registered_model_alias",
+        "mlflow.tracking.MlflowClient.set_model_version_tag",
+    ),
+}
+"""Killed where these would be called: all before them is done, and what they do is not."""
 
-class Killer:
-    """A reporter that ends its process group when a stage that `point` means is half done."""
+_HALFWAY: dict[str, tuple[str, Callable[[Any, int], bool]]] = {
+    "masks": ("PackageSession.segment", lambda _, calls: calls == 2),
+    "embedding": ("PackageSession.article_features", lambda _, calls: calls == 2),
+    "training": ("ReidLearner.training_step", lambda learner, _: learner.global_step == 3 * learner.steps // 4),
+}
+"""Killed at the call of a method that this holds for: the second batch of pictures, the second of two epochs."""
 
-    def __init__(self, point: str) -> None:
-        self._stage = _STAGES.get(point)
-
-    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        if self._stage is not None and self._stage in stage and done >= total // 2:
-            die()
-
-
-def die(*given: Any, **named: Any) -> NoReturn:
-    """End the process group, as a power cut would."""
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-    raise AssertionError("the process is still there")
-
-
-def work(root: Path, point: str) -> None:
-    """Bring the delivery from wherever it is to its end, or to `point`."""
-    workspace, reporter = TinyWorkspace(root), Killer(point)
-    places = workspace.places
-    with pytest.MonkeyPatch.context() as patch:
-        note_work(root, patch)
-        if point == "validation":
-            patch.setattr("orchestration.intake.validate_batch", die)
-        elif point == "upsert":
-            patch.setattr("serving.index.edge.write_sidecar", die)
-        elif point == "publication":
-            patch.setattr("mlflow.tracking.MlflowClient.set_registered_model_alias", die)
-            patch.setattr("mlflow.tracking.MlflowClient.set_model_version_tag", die)
-        if not all(places.accepted(kind, BATCH).exists() for kind in _KINDS):
-            into = [places.delivered(kind, BATCH) for kind in _KINDS]
-            deliver_sample(*into, progress=reporter, seed=0, size=SAMPLE, first=SAMPLE.garments, workers=1)
-        for kind in _KINDS:
-            if places.delivered(kind, BATCH).exists():
-                accept(places, kind, BATCH, "a steward", reporter)
-        done = materialize(workspace, reporter)
-    assert not done.failed, done.failed
+POINTS = (*_FUNCTIONS, *_HALFWAY)
 
 
-def note_work(root: Path, patch: pytest.MonkeyPatch) -> None:
-    """Let each step of a training and each batch of pictures be noted in `root`, and let batches be small."""
+def two_epochs(root: Path) -> TinyWorkspace:
+    """The workspace, its baseline learning for two epochs."""
+    preset = tiny_preset()
+    schedule = dataclasses.replace(preset.reid_baseline.schedule, epochs=2)
+    baseline = dataclasses.replace(preset.reid_baseline, schedule=schedule)
+    return TinyWorkspace(root, preset=dataclasses.replace(preset, reid_baseline=baseline))
+
+
+def deliver(places: Places) -> None:
+    """Put new garments and their photos into `incoming/`."""
+    into = [places.delivered(kind, BATCH) for kind in KINDS]
+    deliver_sample(*into, seed=0, size=SAMPLE, first=SAMPLE.garments, workers=1)
+
+
+def killed_at(root: Path) -> list[str]:
+    """The points that have killed somebody who worked in the workspace `root`."""
+    log = root / KILLED
+    return log.read_text().split() if log.exists() else []
+
+
+def note_work(root: Path, patch: pytest.MonkeyPatch, *, deadly: bool = False) -> None:
+    """Let each step of a training and each batch of pictures be noted in `root`, and let batches be small.
+
+    If `deadly`, the first point that is reached and has killed nobody yet kills this process and its group.
+    """
     patch.setattr("orchestration.features.CHUNK", PICTURES)
     patch.setattr("orchestration.masking._CHUNK", PICTURES)
+    left = set(POINTS) - set(killed_at(root)) if deadly else set()
+
+    def die(point: str) -> NoReturn:
+        with (root / KILLED).open("a") as log:
+            log.write(f"{point}\n")
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+        raise AssertionError("the process is still there")
 
     def noted(owner: type, method: str, count: Callable[..., int]) -> None:
-        real = getattr(owner, method)
+        real, calls = getattr(owner, method), Counter[str]()
 
         def run(self: Any, *given: Any, **named: Any) -> Any:
+            what = f"{type(self).__name__}.{method}"
+            calls[what] += 1
+            for point in left & _HALFWAY.keys():
+                if _HALFWAY[point][0] == what and _HALFWAY[point][1](self, calls[what]):
+                    die(point)
             with (root / LOG).open("a") as log:
-                log.write(f"{type(self).__name__}.{method} {count(*given)}\n")
+                log.write(f"{what} {count(*given)}\n")
             return real(self, *given, **named)
 
         patch.setattr(owner, method, run)
@@ -91,6 +101,9 @@ def note_work(root: Path, patch: pytest.MonkeyPatch) -> None:
     for method in ("segment", "encode_photos", "article_features"):
         noted(PackageSession, method, lambda pictures, *_: len(pictures))
     noted(Learner, "training_step", lambda *_: 1)
+    for point in left & _FUNCTIONS.keys():
+        for function in _FUNCTIONS[point]:
+            patch.setattr(function, lambda *_given, _point=point, **_named: die(_point))
 
 
 def noted_work(root: Path) -> Counter[str]:
@@ -100,9 +113,3 @@ def noted_work(root: Path) -> Counter[str]:
         what, count = line.split()
         done[what] += int(count)
     return done
-
-
-def work_apart(root: Path, point: str) -> None:
-    """The same as a process group of its own."""
-    os.setsid()
-    work(root, point)

@@ -1,14 +1,10 @@
-"""Killed anywhere, started again: the end is that of an undisturbed run, and no run stays started for ever."""
+"""What died is repaired: runs without a process are failed, what failed is tried again, two hands do not collide."""
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import shutil
-import signal
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import dagster as dg
@@ -16,73 +12,11 @@ import pytest
 
 from contracts.errors import ThreadlineError
 from orchestration.attempts import attempt, read_attempts
-from orchestration.definitions import build_definitions
 from orchestration.execution import materialize, open_instance
-from orchestration.freshness import Lineage
 from orchestration.home import Home
 from orchestration.locks import alone
 from orchestration.runs import RUNNER_TAG, fail_dead_runs, held_by_run, lock_of
-from tests.behaviour.delivery import PICTURES, POINTS, noted_work, work, work_apart
 from tests.behaviour.tiny import TinyWorkspace
-from tests.behaviour.world import World
-
-RAW = {"data_manifest", "catalogue_batches", "street_batches"}
-UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
-
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["tests.behaviour.delivery", "orchestration.definitions", "mlflow", "training.presets"]
-)
-"""Each process is a fresh one, forked from one that has imported everything and done nothing."""
-
-
-def killed(root: Path, point: str) -> None:
-    """Work until the process group is killed at `point`."""
-    worker = PROCESSES.Process(target=work_apart, args=(root, point))
-    worker.start()
-    worker.join()
-    assert worker.exitcode == -signal.SIGKILL, point
-
-
-def end_state(root: Path) -> dict[str, object]:
-    """What counts in the end: every data version, and what is served."""
-    workspace = TinyWorkspace(root)
-    with open_instance(workspace.home) as instance:
-        graph = build_definitions(workspace).resolve_asset_graph()
-        lineage = Lineage(instance, graph)
-        keys = [key for key in graph.toposorted_asset_keys if key.to_user_string() not in {*RAW, "release"}]
-        versions = {f"{key} {p}": lineage.data_version(key, p) for key in keys for p in lineage.partitions(key)}
-        unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    served, payloads = World(root).served()
-    return {"versions": versions, "served": served, "payloads": payloads, "unfinished": unfinished}
-
-
-def done_twice(disturbed: Counter[str], undisturbed: Counter[str]) -> list[str]:
-    """What was done more often than it may: over a batch of pictures, or an epoch of the training that was killed."""
-    assert disturbed.keys() == undisturbed.keys()
-    killed_training = "ReidLearner.training_step"
-    allowed = dict.fromkeys(undisturbed, 0) | {killed_training: undisturbed[killed_training]}  # it has one epoch
-    allowed |= {what: PICTURES for what in undisturbed if what.startswith("PackageSession")}
-    return [what for what, count in disturbed.items() if count > undisturbed[what] + allowed[what]]
-
-
-@pytest.mark.slow
-def test_killed_at_every_point_in_turn(built: Path, tmp_path: Path) -> None:
-    disturbed, undisturbed = tmp_path / "disturbed", tmp_path / "undisturbed"
-    for root in (disturbed, undisturbed):
-        shutil.copytree(built, root, symlinks=True)
-    for point in POINTS:
-        killed(disturbed, point)
-    work(disturbed, "none")
-    work(undisturbed, "none")
-    end = end_state(disturbed)
-    assert end == end_state(undisturbed)
-    assert end["unfinished"] == []
-    assert done_twice(noted_work(disturbed), noted_work(undisturbed)) == []
-    assert read_attempts(TinyWorkspace(disturbed).home) == {}
-    index = disturbed / ".threadline" / "index"
-    assert [path for path in index.glob("*/.*") if path.name != ".lock"] == [], "nothing half-made is left"
 
 
 def test_runs_without_a_process_are_failed_and_living_ones_are_not(tmp_path: Path) -> None:

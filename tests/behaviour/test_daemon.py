@@ -6,14 +6,8 @@ and can be found without a command.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -24,65 +18,21 @@ from contracts.files import sha256_of_file
 from contracts.index import ArticleFilter
 from contracts.ledger import read_ledger
 from orchestration.definitions import build_definitions
-from orchestration.execution import open_instance, out_of_date
+from orchestration.execution import open_instance
 from orchestration.incoming import WHO
-from orchestration.observation import observe
 from orchestration.releasing import pin_release
-from orchestration.runs import fail_dead_runs
 from serving.client import SearchClient
 from serving.settings import Settings
-from tests.behaviour.test_change_table import INDEX, TABLES_OF_CATALOGUE, TABLES_OF_PHOTOS, new_articles
+from tests.behaviour.test_change_table import INDEX, TABLES_OF_CATALOGUE, TABLES_OF_PHOTOS
+from tests.behaviour.under_daemon import PATIENCE_S, daemon, settled, watch
 from tests.behaviour.world import World
 from tests.orchestration.messy import picture
 from tests.serving.fixtures import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-PATIENCE_S = 900
 ARTICLES = 100
 ASSORTMENT = "dropped"
-BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-
-
-@contextmanager
-def daemon(root: Path, checkout: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon over the workspace, in a process group of its own, which is killed in the end."""
-    with open_instance(World(root).workspace.home) as instance:
-        fail_dead_runs(instance, World(root).workspace.home, "daemon")
-    environment = {
-        **os.environ,
-        "THREADLINE_WORKSPACE": str(root),
-        "DAGSTER_HOME": str(root / ".threadline" / "dagster"),
-    }
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "tests.behaviour.location"]
-    log = (root / "daemon.log").open("ab")
-    process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
-
-
-def watch(world: World, until: Callable[[dg.DagsterInstance], bool]) -> None:
-    """Look every second until something holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    with open_instance(world.workspace.home) as instance:
-        while not until(instance):
-            assert time.monotonic() < deadline, (world.workspace.root / "daemon.log").read_text()[-3000:]
-            time.sleep(1)
-
-
-def settled(world: World) -> Callable[[dg.DagsterInstance], bool]:
-    """Whether nothing is out of date, untold, queued or running."""
-    graph = build_definitions(world.workspace).resolve_asset_graph()
-
-    def check(instance: dg.DagsterInstance) -> bool:
-        busy = instance.get_runs(dg.RunsFilter(statuses=BUSY))
-        return not busy and not observe(world.workspace, instance, graph) and not out_of_date(instance, graph)
-
-    return check
 
 
 def ran_since(world: World, moment_s: float) -> list[str]:
@@ -157,19 +107,3 @@ def test_dropped_articles_new_photos_and_a_rollback(place: Path, checkout: Path,
         pin_release(world.workspace, version, "an operator", "a drill")
         watch(world, settled(world))
         assert ran_since(world, started) == ["candidate"], "the pinned version serves already"
-
-
-def test_killed_with_the_daemon_up_and_started_again(place: Path, checkout: Path) -> None:
-    world = World(place)
-
-    def a_run_works(instance: dg.DagsterInstance) -> bool:
-        return bool(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
-
-    new_articles(world, "two", 3)
-    with daemon(place, checkout):
-        watch(world, a_run_works)
-    with daemon(place, checkout):
-        watch(world, settled(world))
-    assert "two-0" in world.served()[1]
-    with open_instance(world.workspace.home) as instance:
-        assert instance.get_runs(dg.RunsFilter(statuses=BUSY)) == []
