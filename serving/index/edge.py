@@ -18,8 +18,12 @@ from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditio
 from serving.index.difference import Difference, check_collection, check_points, chunks, difference
 from serving.index.generations import Generation, Generations, copy_tree, write_sidecar
 
-PLAIN_UP_TO = 100_000
-"""Points up to which every vector is compared: exact, and quicker to build than a graph by far."""
+PLAIN_UP_TO = 150_000
+"""Points up to which every vector is compared, be it a whole collection or what passes a filter: exact.
+
+A collection of no more needs no graph. A filter that lets more through leaves enough of the graph to find its way in, so
+that no value needs a graph of its own, which is what takes most of the time of building one.
+"""
 
 _TRUE = "_true"
 """Where a stored payload names its fields that are true: the engine's Python interface cannot match a truth value."""
@@ -162,11 +166,12 @@ def _build(path: Path, previous: Generation | None, points: Points, change: Diff
 
 def _create(path: Path, dimension: int, quantised: bool) -> edge.EdgeShard:
     path.mkdir()
+    plain_up_to_kib = PLAIN_UP_TO * dimension * 4 // 1024
     eight_bits = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, quantile=0.99)
     config = edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(size=max(1, dimension), distance=edge.Distance.Cosine),
-        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=PLAIN_UP_TO * dimension * 4 // 1024),
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=plain_up_to_kib, payload_m=0),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=plain_up_to_kib),
         quantization_config=eight_bits if quantised else None,
         wal_enabled=False,  # a generation is published whole or not at all
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.definitions import build_definitions
-from tests.behaviour.delivery import note_work, two_epochs
+from tests.behaviour.delivery import note_work
+from tests.behaviour.tiny import TinyWorkspace
 
 _root = Path(os.environ["THREADLINE_WORKSPACE"])
 note_work(_root, pytest.MonkeyPatch(), deadly=True)
-definitions = build_definitions(two_epochs(_root))
+definitions = build_definitions(TinyWorkspace(_root))

@@ -5,7 +5,6 @@ Each point kills once: the whole process group, with SIGKILL, in the middle of t
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 from collections import Counter
@@ -19,7 +18,7 @@ from contracts.batches import Kind
 from orchestration.places import Places
 from orchestration.sources.sample import deliver_sample
 from serving.inference import PackageSession
-from tests.behaviour.tiny import SAMPLE, TinyWorkspace, tiny_preset
+from tests.behaviour.tiny import SAMPLE
 from training.fit import Learner
 
 KINDS: tuple[Kind, ...] = ("catalogue", "street")
@@ -46,14 +45,6 @@ _HALFWAY: dict[str, tuple[str, Callable[[Any, int], bool]]] = {
 """Killed at the call of a method that this holds for: the second batch of pictures, the second of two epochs."""
 
 POINTS = (*_FUNCTIONS, *_HALFWAY)
-
-
-def two_epochs(root: Path) -> TinyWorkspace:
-    """The workspace, its baseline learning for two epochs."""
-    preset = tiny_preset()
-    schedule = dataclasses.replace(preset.reid_baseline.schedule, epochs=2)
-    baseline = dataclasses.replace(preset.reid_baseline, schedule=schedule)
-    return TinyWorkspace(root, preset=dataclasses.replace(preset, reid_baseline=baseline))
 
 
 def deliver(places: Places) -> None:

@@ -23,8 +23,8 @@ from tests.behaviour.delivery import (
     killed_at,
     note_work,
     noted_work,
-    two_epochs,
 )
+from tests.behaviour.tiny import TinyWorkspace
 from tests.behaviour.under_daemon import daemon, settled, watch
 from tests.behaviour.world import World
 
@@ -37,7 +37,6 @@ UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.Dags
 def under_a_deadly_daemon(root: Path, checkout: Path) -> None:
     """Start the daemon over the delivery, and again whenever it was killed, until all is done."""
     world = World(root)
-    world.configure(two_epochs(root).preset)
     places, at_rest = world.workspace.places, settled(world)
     while True:
         with daemon(root, checkout, "tests.behaviour.deadly_location") as process:
@@ -53,7 +52,7 @@ def under_a_deadly_daemon(root: Path, checkout: Path) -> None:
 
 def undisturbed(root: Path) -> None:
     """Do the same at once, in this process."""
-    workspace = two_epochs(root)
+    workspace = TinyWorkspace(root)
     with pytest.MonkeyPatch.context() as patch:
         note_work(root, patch)
         for kind in KINDS:
@@ -64,7 +63,7 @@ def undisturbed(root: Path) -> None:
 
 def end_state(root: Path) -> dict[str, object]:
     """What counts in the end: every data version, and what is served."""
-    workspace = two_epochs(root)
+    workspace = TinyWorkspace(root)
     with open_instance(workspace.home) as instance:
         graph = build_definitions(workspace).resolve_asset_graph()
         lineage = Lineage(instance, graph)
@@ -88,7 +87,7 @@ def test_killed_at_every_point_with_the_daemon_up(built: Path, tmp_path: Path, c
     roots = tmp_path / "disturbed", tmp_path / "undisturbed"
     for root in roots:
         shutil.copytree(built, root, symlinks=True)
-        deliver(two_epochs(root).places)
+        deliver(TinyWorkspace(root).places)
     under_a_deadly_daemon(roots[0], checkout)
     undisturbed(roots[1])
     assert sorted(killed_at(roots[0])) == sorted(POINTS)
@@ -96,6 +95,6 @@ def test_killed_at_every_point_with_the_daemon_up(built: Path, tmp_path: Path, c
     assert end == end_state(roots[1])
     assert end["unfinished"] == []
     assert done_twice(noted_work(roots[0]), noted_work(roots[1])) == []
-    assert read_attempts(two_epochs(roots[0]).home) == {}
+    assert read_attempts(TinyWorkspace(roots[0]).home) == {}
     index = roots[0] / ".threadline" / "index"
     assert [path for path in index.glob("*/.*") if path.name != ".lock"] == [], "nothing half-made is left"

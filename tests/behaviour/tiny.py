@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from contracts.files import write_text
@@ -47,10 +46,10 @@ def tiny_preset() -> Preset:
     """A second or two a training.
 
     The matching heads hardly move, so that a better challenger is easy to make; FashionDNA does, so that another label
-    gives another DNA.
+    gives another DNA. The baseline has a second epoch, to be killed in.
     """
     brief = Schedule(epochs=1, batch_size=8, learning_rate=1e-6, head_learning_rate=1e-6, threads=1)
-    brisk = dataclasses.replace(brief, learning_rate=1e-3, head_learning_rate=3e-3)
+    brisk = replace(brief, learning_rate=1e-3, head_learning_rate=3e-3)
     backbone = BackboneConfig(levels=(1, 2), frozen_stages=2)
     still = Probing(steps=1, learning_rate=1e-6)
     matching = MatchingConfig(SIZE, brief, backbone, dimension=16, rerank_negatives=0, probing=still)
@@ -59,23 +58,23 @@ def tiny_preset() -> Preset:
         fashion_dna=FashionDnaConfig(SIZE, brisk, backbone, dimension=16, fewest_of_a_value=2),
         studio2shop=matching,
         fashion2shop=matching,
-        reid_baseline=ReidBaselineConfig(SIZE, brief, backbone, dimension=2, probing=still),
+        reid_baseline=ReidBaselineConfig(SIZE, replace(brief, epochs=2), backbone, dimension=2, probing=still),
         pretrained=PretrainedConfig((32, 32)),
     )
 
 
 def better(preset: Preset) -> Preset:
     """The same, with a baseline that learns."""
-    schedule = dataclasses.replace(preset.reid_baseline.schedule, learning_rate=1e-3, head_learning_rate=3e-3)
+    schedule = replace(preset.reid_baseline.schedule, learning_rate=1e-3, head_learning_rate=3e-3)
     probing = Probing(steps=200, batch_size=64)
-    baseline = dataclasses.replace(preset.reid_baseline, schedule=schedule, probing=probing, dimension=64)
-    return dataclasses.replace(preset, reid_baseline=baseline)
+    baseline = replace(preset.reid_baseline, schedule=schedule, probing=probing, dimension=64)
+    return replace(preset, reid_baseline=baseline)
 
 
 def other(preset: Preset) -> Preset:
     """The same, with a baseline that is another and no better."""
-    schedule = dataclasses.replace(preset.reid_baseline.schedule, seed=2)
-    return dataclasses.replace(preset, reid_baseline=dataclasses.replace(preset.reid_baseline, schedule=schedule))
+    schedule = replace(preset.reid_baseline.schedule, seed=2)
+    return replace(preset, reid_baseline=replace(preset.reid_baseline, schedule=schedule))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import ThreadlineError
-from contracts.index import Points
+from contracts.index import ArticleFilter, Points
 from serving.index import edge
 from serving.index.edge import EdgeIndex
 from serving.index.generations import copy_tree
@@ -136,6 +137,27 @@ def test_a_graph_is_built_for_many_points_and_survives_changes(tmp_path: Path, m
     collection = index.open(reference)
     hits = collection.search(points.vectors[::50], 1)
     assert np.mean([hit[0].article_id == f"a{row * 50}" for row, hit in enumerate(hits)]) >= 0.95
+    collection.close()
+
+
+@pytest.mark.parametrize(("one_in", "least"), [(10, 1.0), (3, 0.95)])
+def test_a_filter_finds_the_closest_of_what_passes_whether_compared_or_by_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_in: int, least: float
+) -> None:
+    monkeypatch.setattr(edge, "PLAIN_UP_TO", 500)
+    made = make(3000, dimension=32)
+    passing = np.arange(0, 3000, one_in)
+    payloads = tuple(
+        {**payload, "category": "skirt" if row % one_in == 0 else "dress"} for row, payload in enumerate(made.payloads)
+    )
+    index = EdgeIndex(tmp_path)
+    collection = index.open(index.reconcile("c", dataclasses.replace(made, payloads=payloads)).reference)
+    queries = made.vectors[1::100]
+    shares = []
+    for query, hits in zip(queries, collection.search(queries, 10, ArticleFilter(category="skirt")), strict=True):
+        closest = passing[np.argsort(-(made.vectors[passing] @ query))[:10]]
+        shares.append(len({hit.article_id for hit in hits} & {f"a{row}" for row in closest}) / 10)
+    assert np.mean(shares) >= least
     collection.close()
 
 

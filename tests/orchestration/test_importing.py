@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 
 from contracts.errors import ThreadlineError
 from contracts.ledger import read_ledger
-from orchestration.cli import importing
 from orchestration.cli.main import app
 from orchestration.known_imports import key_of
 from orchestration.places import Places
@@ -201,7 +200,7 @@ def test_an_import_that_was_killed_is_repeated(places: Places, tmp_path: Path, m
 
     root = layouts.viton(tmp_path / "viton")
     with monkeypatch.context() as patched:
-        patched.setattr(importing, "accept", killed)
+        patched.setattr("orchestration.intake.accept", killed)
         assert run("import", "viton", str(root)).exit_code == 137
     assert places.delivered("street", "viton").is_dir()
     assert statuses(imported("viton", root)) == {"accepted"}
