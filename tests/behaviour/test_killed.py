@@ -50,6 +50,14 @@ def under_a_deadly_daemon(root: Path, checkout: Path) -> None:
                 return
 
 
+def one_run_at_a_time(root: Path) -> None:
+    """Let nothing else be at work when something is killed, so that what is done twice is that alone."""
+    settings = root / ".threadline" / "dagster" / "dagster.yaml"
+    before = settings.read_text(encoding="utf-8")
+    settings.write_text(before.replace("max_concurrent_runs: 4", "max_concurrent_runs: 1"), encoding="utf-8")
+    assert settings.read_text(encoding="utf-8") != before
+
+
 def undisturbed(root: Path) -> None:
     """Do the same at once, in this process."""
     workspace = TinyWorkspace(root)
@@ -88,6 +96,7 @@ def test_killed_at_every_point_with_the_daemon_up(built: Path, tmp_path: Path, c
     for root in roots:
         shutil.copytree(built, root, symlinks=True)
         deliver(TinyWorkspace(root).places)
+    one_run_at_a_time(roots[0])
     under_a_deadly_daemon(roots[0], checkout)
     undisturbed(roots[1])
     assert sorted(killed_at(roots[0])) == sorted(POINTS)
