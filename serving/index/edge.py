@@ -21,8 +21,8 @@ from serving.index.generations import Generation, Generations, copy_tree, write_
 PLAIN_UP_TO = 150_000
 """Points up to which every vector is compared, be it a whole collection or what passes a filter: exact.
 
-A collection of no more needs no graph. A filter that lets more through leaves enough of the graph to find its way in, so
-that no value needs a graph of its own, which is what takes most of the time of building one.
+A collection of no more needs no graph. A filter that lets more through leaves enough of the graph to find its way in,
+so that no value needs a graph of its own, which is what takes most of the time of building one.
 """
 
 _TRUE = "_true"
