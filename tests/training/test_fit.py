@@ -205,7 +205,7 @@ def test_without_validation_nothing_stops_early(workplace: Workplace) -> None:
     assert len(curves["train/loss"]) == 4
 
 
-def test_every_part_of_the_loss_has_a_curve_and_a_panel(workplace: Workplace) -> None:
+def test_every_part_of_the_loss_has_a_curve(workplace: Workplace) -> None:
     class Parts(Line):
         def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
             loss, _ = super().loss(batch)
