@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 
 from contracts.quiet import nothing_phones_home
 
@@ -25,6 +30,22 @@ def waits_for_no_disk(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=OFF")
 
 
+def one_engine_a_database(create: Callable[..., sa.Engine]) -> Callable[..., sa.Engine]:
+    """`create`, but the same engine for the same database: Dagster makes one a statement, which compiles it anew."""
+    engines: dict[str, sa.Engine] = {}
+
+    def create_engine(url: str, **settings: Any) -> sa.Engine:
+        if url not in engines:
+            engines[url] = create(url, **settings)
+        return engines[url]
+
+    return create_engine
+
+
+for _storage in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+    _storage.create_engine = one_engine_a_database(_storage.create_engine)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: a tenth of the time is waiting for servers and for sleep to end."""
     return (os.cpu_count() or 1) + 1
@@ -38,8 +59,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST_FIRST) if part in item.nodeid), 99))
 
 
+HEAVY = ("training.fit", "training.export", "mlflow", "openvino", "orchestration.definitions", "serving.app")
+
+
 def pytest_collection_finish() -> None:
-    """The modules that are loaded by now stay; no collection of garbage need look through them again."""
+    """The modules that are loaded by now stay; no collection of garbage need look through them again.
+
+    A process that shares the tests comes to need all of them, and each training collects garbage.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for module in HEAVY:
+            importlib.import_module(module)
+        gc.collect()
     gc.freeze()
 
 

@@ -17,7 +17,6 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 def keep_freed_memory() -> None:
     """Let this process's allocator keep what is freed; where the C library is not glibc, do nothing."""
-    release_freed_memory()  # what an earlier training has left is of other sizes
     if (library := _glibc()) is not None:
         library.mallopt(_MMAP_MAX, 0)  # large blocks come from the heap as well,
         library.mallopt(_ARENA_MAX, 1)  # from one that all threads share, for only that one can grow without limit,
