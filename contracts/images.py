@@ -79,7 +79,7 @@ def size_of(data: bytes) -> Size:
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            turned = _lies_on_its_side(image)
     except Image.DecompressionBombError as error:
         raise UnreadableImage("the picture unpacks to far too many pixels") from error
     except Exception as error:  # a damaged file leads Pillow's readers into errors of any kind
@@ -125,10 +125,14 @@ def _check(image: Image.Image, limits: ImageLimits) -> None:
 
 
 def _draft_size(image: Image.Image, at_least: Size) -> tuple[int, int]:
-    """The (width, height) for Pillow's draft mode, for either orientation."""
-    longest = max(at_least)
-    scale = max(longest / image.size[0], longest / image.size[1])
-    return round(image.size[0] * scale), round(image.size[1] * scale)
+    """The (width, height) for Pillow's draft mode, which sees the picture before it is turned upright."""
+    height, width = at_least[::-1] if _lies_on_its_side(image) else at_least
+    scale = max(height / image.height, width / image.width)
+    return round(image.width * scale), round(image.height * scale)
+
+
+def _lies_on_its_side(image: Image.Image) -> bool:
+    return image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

@@ -32,7 +32,6 @@ from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import look_at_all
 from orchestration.expectations.quarantine import part_batch
 from orchestration.expectations.thresholds import Thresholds
-from orchestration.expectations.validate import validate_batch
 from orchestration.expectations.verdict import Verdict
 from orchestration.locks import is_held, waiting_for
 from orchestration.places import Places
@@ -109,6 +108,8 @@ def _judge(
         if _is_accepted(places, kind, batch, digest):
             _finish(places, kind, batch)
             return Verdict(kind, batch, "already_accepted", (), {})
+    from orchestration.expectations.validate import validate_batch  # with pandas, which only a verdict needs
+
     verdict = validate_batch(
         kind,
         delivered,

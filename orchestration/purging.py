@@ -35,7 +35,7 @@ from orchestration import dvc_data
 from orchestration.expectations.fact_table import FactTable
 from orchestration.expectations.known import TABLES
 from orchestration.expectations.picture_facts import file_in
-from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.expectations.verdict import CONTACT_SHEET
 from orchestration.features import forget as forget_features
 from orchestration.home import Home
 from orchestration.intake import alone, now

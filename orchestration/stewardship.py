@@ -37,8 +37,7 @@ from contracts.ledger import LedgerRow, read_ledger
 from orchestration.expectations.known import TABLES
 from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import file_in
-from orchestration.expectations.validate import CONTACT_SHEET
-from orchestration.expectations.verdict import VERDICT, Verdict, read_verdict
+from orchestration.expectations.verdict import CONTACT_SHEET, VERDICT, Verdict, read_verdict
 from orchestration.intake import accept, digest_of_delivery, import_note, judging_lock, now, put_in_place
 from orchestration.locks import waiting_for
 from orchestration.places import Places

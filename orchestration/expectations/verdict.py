@@ -15,6 +15,9 @@ DATA_DOCS = "data_docs"
 
 VERDICT = "verdict.json"
 
+CONTACT_SHEET = "contact_sheet.png"
+"""The rows that failed, with the reason: a picture in a report."""
+
 Status = Literal["accepted", "accepted_with_quarantine", "rejected", "already_accepted"]
 
 

@@ -5,6 +5,7 @@ Each point kills once: the whole process group, with SIGKILL, in the middle of t
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from collections import Counter
@@ -12,28 +13,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import dagster as dg
 import pytest
 
-from contracts.batches import Kind
-from orchestration.places import Places
+from orchestration import trainings
+from orchestration.execution import materialize
+from orchestration.intake import accept
 from orchestration.sources.sample import deliver_sample
 from serving.inference import PackageSession
-from tests.behaviour.tiny import SAMPLE
-from training.fit import Learner
+from tests.behaviour.tiny import SAMPLE, TinyWorkspace
 
-KINDS: tuple[Kind, ...] = ("catalogue", "street")
 BATCH = "two"
 LOG, KILLED = "work.log", "killed.log"
 PICTURES = 8
 """In a batch."""
 
 _FUNCTIONS = {
-    "validation": ("orchestration.intake.validate_batch",),
-    "upsert": ("serving.index.edge.write_sidecar",),
-    "publication": (
-        "mlflow.tracking.MlflowClient.set_registered_model_alias",
-        "mlflow.tracking.MlflowClient.set_model_version_tag",
-    ),
+    "validation": "orchestration.intake.known_data",
+    "upsert": "serving.index.edge.write_sidecar",
+    "publication": "serving.registry.MlflowRegistry.publish",
 }
 """Killed where these would be called: all before them is done, and what they do is not."""
 
@@ -47,10 +45,17 @@ _HALFWAY: dict[str, tuple[str, Callable[[Any, int], bool]]] = {
 POINTS = (*_FUNCTIONS, *_HALFWAY)
 
 
-def deliver(places: Places) -> None:
-    """Put new garments and their photos into `incoming/`."""
-    into = [places.delivered(kind, BATCH) for kind in KINDS]
+def deliver(workspace: TinyWorkspace) -> None:
+    """Put photos of new garments into `incoming/`; the garments are accepted, and have their sides.
+
+    Sides are for ever, and depend on what is there when they are given: garments and photos that are delivered
+    together may come to be seen together, or one after the other.
+    """
+    places = workspace.places
+    into = places.delivered("catalogue", BATCH), places.delivered("street", BATCH)
     deliver_sample(*into, seed=0, size=SAMPLE, first=SAMPLE.garments, workers=1)
+    accept(places, "catalogue", BATCH, "a steward")
+    materialize(workspace, assets={dg.AssetKey("catalogue"), dg.AssetKey("splits")})
 
 
 def killed_at(root: Path) -> list[str]:
@@ -89,12 +94,21 @@ def note_work(root: Path, patch: pytest.MonkeyPatch, *, deadly: bool = False) ->
 
         patch.setattr(owner, method, run)
 
+    @functools.cache
+    def note_trainings() -> None:
+        from training.fit import Learner
+
+        noted(Learner, "training_step", lambda *_: 1)
+
+    def train(*given: Any, _train: Callable[..., Any] = trainings._train) -> Any:
+        note_trainings()  # only who trains loads torch
+        return _train(*given)
+
     for method in ("segment", "encode_photos", "article_features"):
         noted(PackageSession, method, lambda pictures, *_: len(pictures))
-    noted(Learner, "training_step", lambda *_: 1)
+    patch.setattr(trainings, "_train", train)
     for point in left & _FUNCTIONS.keys():
-        for function in _FUNCTIONS[point]:
-            patch.setattr(function, lambda *_given, _point=point, **_named: die(_point))
+        patch.setattr(_FUNCTIONS[point], lambda *_given, _point=point, **_named: die(_point))
 
 
 def noted_work(root: Path) -> Counter[str]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import dagster as dg
 import pytest
 
 from contracts.batches import Article, Pair
-from orchestration.decisions import remove_pin
+from orchestration import trainings
+from orchestration.attempts import read_attempts
+from orchestration.execution import materialize, open_instance
 from orchestration.places import Places
-from orchestration.releasing import pin_release
 from orchestration.sources.sample import deliver_sample
 from tests.behaviour.tiny import SAMPLE, better, other, tiny_preset
 from tests.behaviour.world import World
@@ -102,15 +104,22 @@ def test_an_article_delisted(world: World) -> None:
     assert gone not in world.served()[1]
 
 
-def test_a_batch_removed(world: World) -> None:
+def test_a_batch_removed_and_the_revision_with_it_checked_out(world: World) -> None:
     new_articles(world, "two", 3)
     world.settle()
     world.pictures.clear()
     world.points.clear()
+    with_it = (world.workspace.root / "data.dvc").read_bytes()
     world.remove("catalogue", "two")
     assert world.settle() == TABLES_OF_CATALOGUE | {"mask_set"} | INDEX
     assert not world.pictures
     assert world.points == {"vectors": 0, "payloads": 0, "deleted": 3}
+
+    world.points.clear()
+    world.check_out(with_it)
+    assert world.settle() == TABLES_OF_CATALOGUE | {"mask_set"} | INDEX, "its vectors are still those of its pictures"
+    assert not world.pictures
+    assert world.points == {"vectors": 3, "payloads": 0, "deleted": 0}
 
 
 def test_an_attribute_of_a_training_member_corrected(world: World) -> None:
@@ -122,6 +131,12 @@ def test_an_attribute_of_a_training_member_corrected(world: World) -> None:
     assert "catalogue" in certain and {"fashion_dna", "studio2shop", "fashion2shop"} <= possible
     models = {"fashion_dna", "article_dna[one]", "studio2shop", "fashion2shop"} | REPORT
     assert world.settle() == TABLES_OF_CATALOGUE | models | {"article_vectors[one]"} | INDEX
+    looked_at = world.held_out()
+    assert world.pictures == {
+        "article_features": len(rows),
+        "encode_photos": 2 * looked_at,
+        "segment": looked_at,
+    }, "the new DNA of every article, and the held-out photos through both models that match it"
     assert world.points == {"vectors": 0, "payloads": 8, "deleted": 0}
 
 
@@ -137,15 +152,28 @@ def test_new_masks_admitted(world: World) -> None:
     segmentation = {"street2fashion", "masks[one]", "masks[two]", "segmented_look_set"}
     expected = TABLES_OF_PHOTOS | {"attribute_set", "fashion2shop"} | segmentation | REPORT
     assert world.settle() == expected
+    looked_at = world.held_out()
+    masks = len(world.photos) + 12
+    assert world.pictures == {
+        "segment": masks + world.segmented_to_measure() + looked_at,
+        "encode_photos": looked_at,
+    }, "every mask anew, the report on them, and fashion2shop's held-out photos"
     assert not world.points
 
 
 def test_new_pairs_admitted(world: World) -> None:
     ids, pairs = paired(world, 12)
+    before = world.held_out()
     world.deliver_photos("two", [p for p in world.photos if p.photo_id in ids], pairs, masks=False)
     models = {"studio2shop", "fashion2shop", "reid_baseline"}
     expected = TABLES_OF_PHOTOS | {"attribute_set", "masks[two]", "segmented_look_set"} | models | REPORT
     assert world.settle() == expected
+    looked_at = world.held_out()
+    assert world.pictures == {
+        "segment": 12 + looked_at,
+        "encode_photos": 3 * looked_at + (looked_at - before),
+        "article_features": len(world.articles),
+    }, "the held-out photos through three new models, and the new ones of them through the untrained package"
     assert not world.points
 
 
@@ -156,7 +184,27 @@ def test_one_model_s_hyperparameters(world: World) -> None:
     assert certain == {"studio2shop"}
     assert possible == REPORT | {"article_vectors[one]"} | INDEX
     assert world.settle() == {"studio2shop"} | REPORT
+    assert world.pictures == {"encode_photos": world.held_out()}
     assert not world.points
+
+
+def test_a_cancelled_training_waits_for_other_inputs_or_a_command(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(*_: object) -> None:
+        with open_instance(world.workspace.home) as instance:
+            (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+            instance.report_run_canceling(run)
+        raise KeyboardInterrupt
+
+    world.configure(other(tiny_preset()))
+    with monkeypatch.context() as patch:
+        patch.setattr(trainings, "_train", cancel)
+        with pytest.raises(KeyboardInterrupt):
+            world.settle()
+    assert read_attempts(world.workspace.home)["reid_baseline", None].cancelled
+    assert world.settle() == set()
+    assert "reid_baseline" in {one.asset for one in materialize(world.workspace).ran}
 
 
 def test_a_worse_challenger(world: World) -> None:
@@ -164,15 +212,25 @@ def test_a_worse_challenger(world: World) -> None:
     world.configure(other(tiny_preset()))
     assert world.settle() == {"reid_baseline"} | REPORT
     assert world.served() == before
+    assert world.pictures == {"encode_photos": world.held_out(), "article_features": len(world.articles)}
+    assert not world.points
 
 
-def test_a_better_challenger_a_rollback_and_its_end(world: World) -> None:
-    """Every vector is made anew by the better package, and none when the old one comes back."""
+def test_a_better_challenger_its_approval_a_rollback_and_its_end(world: World) -> None:
+    """Every vector is made anew by the better package, once it is approved, and none when the old one comes back."""
     old, _ = world.served()
+    world.set_up("[promotion]", "[promotion]\napproval = 'manual'")
     world.configure(better(tiny_preset()))
-    assert world.settle() == {"reid_baseline"} | REPORT | {"article_vectors[one]"} | INDEX
+    assert world.settle() == {"reid_baseline"} | REPORT
+    assert world.served()[0] == old, "nobody has approved the better one yet"
+    measured = {"encode_photos": world.held_out(), "article_features": len(world.articles)}
+    assert world.pictures == measured
+    world.command("approve", "--who", "an operator")
+    assert world.planned()[0] == {"candidate"}
+    assert world.settle() == {"candidate", "article_vectors[one]"} | INDEX
     new, payloads = world.served()
     assert new != old
+    assert world.pictures == measured, "its vectors are made of the features that were kept when it was measured"
     assert world.points == {"vectors": len(world.articles), "payloads": 0, "deleted": 0}
     assert set(payloads) == {one.article_id for one in world.articles}
 
@@ -180,7 +238,7 @@ def test_a_better_challenger_a_rollback_and_its_end(world: World) -> None:
     world.settle()
     world.pictures.clear()
     world.points.clear()
-    pin_release(world.workspace, old, "an operator", "complaints")
+    world.command("rollback", old, "--who", "an operator", "--reason", "complaints")
     assert world.planned()[0] == {"candidate"}
     vectors = {"article_vectors[one]", "article_vectors[two]"}
     assert world.settle() == {"candidate"} | vectors | INDEX
@@ -189,7 +247,7 @@ def test_a_better_challenger_a_rollback_and_its_end(world: World) -> None:
     assert world.points == {"vectors": 2, "payloads": 0, "deleted": 0}
 
     world.pictures.clear()
-    remove_pin(world.workspace.home)
+    world.command("unpin")
     assert world.settle() == {"candidate"} | vectors | INDEX
     assert world.served()[0] == new
     assert not world.pictures

@@ -16,7 +16,6 @@ from orchestration.freshness import Lineage
 from orchestration.intake import accept
 from tests.behaviour.delivery import (
     BATCH,
-    KINDS,
     PICTURES,
     POINTS,
     deliver,
@@ -42,7 +41,7 @@ def under_a_deadly_daemon(root: Path, checkout: Path) -> None:
         with daemon(root, checkout, "tests.behaviour.deadly_location") as process:
 
             def over(instance: dg.DagsterInstance) -> bool:
-                delivered = any(places.delivered(kind, BATCH).exists() for kind in KINDS)
+                delivered = places.delivered("street", BATCH).exists()
                 return process.poll() is not None or (not delivered and at_rest(instance))
 
             watch(world, over)
@@ -63,8 +62,7 @@ def undisturbed(root: Path) -> None:
     workspace = TinyWorkspace(root)
     with pytest.MonkeyPatch.context() as patch:
         note_work(root, patch)
-        for kind in KINDS:
-            accept(workspace.places, kind, BATCH, "a steward")
+        accept(workspace.places, "street", BATCH, "a steward")
         done = materialize(workspace)
     assert not done.failed, done.failed
 
@@ -95,7 +93,7 @@ def test_killed_at_every_point_with_the_daemon_up(built: Path, tmp_path: Path, c
     roots = tmp_path / "disturbed", tmp_path / "undisturbed"
     for root in roots:
         shutil.copytree(built, root, symlinks=True)
-        deliver(TinyWorkspace(root).places)
+        deliver(TinyWorkspace(root))
     one_run_at_a_time(roots[0])
     under_a_deadly_daemon(roots[0], checkout)
     undisturbed(roots[1])

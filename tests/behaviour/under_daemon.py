@@ -46,12 +46,12 @@ def daemon(root: Path, checkout: Path, location: str = "tests.behaviour.location
 
 
 def watch(world: World, until: Callable[[dg.DagsterInstance], bool]) -> None:
-    """Look every second until something holds."""
+    """Look every three seconds until something holds: a look costs as much as a small step of the graph."""
     deadline = time.monotonic() + PATIENCE_S
     with open_instance(world.workspace.home) as instance:
         while not until(instance):
             assert time.monotonic() < deadline, (world.workspace.root / "daemon.log").read_text()[-3000:]
-            time.sleep(1)
+            time.sleep(3)
 
 
 def settled(world: World) -> Callable[[dg.DagsterInstance], bool]:

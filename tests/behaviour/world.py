@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from contracts.batches import (
     Article,
@@ -26,16 +29,22 @@ from contracts.batches import (
 from contracts.files import sha256_of_file
 from contracts.images import encode_jpeg, read
 from orchestration import dvc_data
+from orchestration.cli.main import app
+from orchestration.configuration import CONFIGURATION_FILE
 from orchestration.definitions import build_definitions
 from orchestration.execution import open_instance
 from orchestration.freshness import Lineage
 from orchestration.intake import accept
+from orchestration.mask_evaluation import WORST
 from orchestration.observation import observe, record
 from orchestration.planning import plan
+from orchestration.rows import read_rows
+from orchestration.workspace_tables import read_looks
 from serving.index.edge import EdgeIndex
 from serving.inference import PackageSession
 from tests.behaviour.tiny import TinyWorkspace
 from training.presets import Preset
+from training.sets import Segmentation
 
 
 class World:
@@ -49,6 +58,18 @@ class World:
     def configure(self, preset: Preset) -> None:
         """Change the hyperparameters."""
         self.workspace = dataclasses.replace(self.workspace, preset=preset)
+
+    def set_up(self, before: str, after: str) -> None:
+        """Change a line of `threadline.toml`."""
+        path = self.workspace.root / CONFIGURATION_FILE
+        settings = path.read_text(encoding="utf-8")
+        assert before in settings
+        path.write_text(settings.replace(before, after), encoding="utf-8")
+
+    def command(self, *arguments: str) -> None:
+        """Run a command of `threadline` in the workspace."""
+        done = CliRunner().invoke(app, [*arguments, "--workspace", str(self.workspace.root)])
+        assert done.exit_code == 0, done.output
 
     def planned(self) -> tuple[set[str], set[str]]:
         """What `threadline plan` says would run for certain, and what may."""
@@ -124,6 +145,12 @@ class World:
         shutil.rmtree(self.workspace.data / kind / batch)
         dvc_data.add_all(self.workspace.root)
 
+    def check_out(self, data_dvc: bytes) -> None:
+        """Another revision of `data.dvc`, and `dvc checkout`."""
+        (self.workspace.root / dvc_data.DATA_DVC).write_bytes(data_dvc)
+        command = [Path(sys.executable).with_name("dvc"), "checkout", "--quiet"]
+        subprocess.run(command, cwd=self.workspace.root, check=True)
+
     # what there is
 
     @property
@@ -144,6 +171,15 @@ class World:
     def picture(self, article: Article) -> Path:
         """The first picture of an article of the first batch."""
         return self.workspace.data / "catalogue" / "one" / article.images[0]
+
+    def held_out(self) -> int:
+        """How many photos packages are measured on."""
+        return sum(photo.split != "train" for photo in read_looks(self.workspace, "look_set").photos)
+
+    def segmented_to_measure(self) -> int:
+        """How many photos a segmenter's report segments: the held-out ones, one to warm up, and the worst once more."""
+        splits = Counter(row.split for row in read_rows(self.workspace.home.derived("mask_set"), Segmentation))
+        return splits["val"] + splits["test"] + 1 + min(WORST, splits["test"] or splits["val"])
 
     def served(self) -> tuple[str, dict[str, Any]]:
         """The version that serves, and the payload of every article in the collection it serves with."""

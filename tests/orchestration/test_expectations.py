@@ -35,8 +35,8 @@ from orchestration.expectations.picture_facts import PictureFacts, mask_facts, p
 from orchestration.expectations.quarantine import part_batch
 from orchestration.expectations.thresholds import Thresholds
 from orchestration.expectations.twins import find_twins
-from orchestration.expectations.validate import CONTACT_SHEET, DATA_DOCS, validate_batch
-from orchestration.expectations.verdict import Verdict, read_verdict
+from orchestration.expectations.validate import validate_batch
+from orchestration.expectations.verdict import CONTACT_SHEET, DATA_DOCS, Verdict, read_verdict
 from orchestration.sources.viton import deliver_viton
 
 COUNT = 12

@@ -22,6 +22,7 @@ from contracts.errors import ThreadlineError
 from contracts.files import new_directory, sha256_of_file
 from contracts.ledger import read_ledger
 from orchestration import dvc_data, intake
+from orchestration.expectations import validate
 from orchestration.expectations.known import KnownData, known_data
 from orchestration.expectations.verdict import RowProblem, Verdict, read_verdict, write_verdict
 from orchestration.intake import accept
@@ -208,13 +209,13 @@ def test_what_no_row_names_does_not_become_data(places: Places, tmp_path: Path) 
 
 def test_a_delivery_that_changes_meanwhile_is_left_for_later(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     delivered = deliver_articles(places, "spring")
-    original = intake.validate_batch
+    original = validate.validate_batch
 
     def while_copying(*args: object, **keywords: object) -> object:
         (delivered / "images" / "late.png").write_text("still being copied")
         return original(*args, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(intake, "validate_batch", while_copying)
+    monkeypatch.setattr(validate, "validate_batch", while_copying)
     with pytest.raises(ThreadlineError, match="changed while"):
         accept(places, "catalogue", "spring", "ann")
     assert not places.data.exists()
@@ -254,9 +255,10 @@ STEPS = [
 def test_a_kill_at_any_step_is_repaired_by_doing_it_again(
     places: Places, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, which: int
 ) -> None:
-    monkeypatch.setattr(intake, "validate_batch", first_row_fails)
+    monkeypatch.setattr(validate, "validate_batch", first_row_fails)
     deliver_articles(places, "spring", bad=1)
-    owner, name = {"dvc": (dvc_data, "add_batch"), "shutil.rmtree": (shutil, "rmtree")}.get(step, (intake, step))
+    owners = {"dvc": (dvc_data, "add_batch"), "shutil.rmtree": (shutil, "rmtree"), "validate_batch": (validate, step)}
+    owner, name = owners.get(step, (intake, step))
     original = getattr(owner, name)
     calls = 0
 

@@ -17,7 +17,7 @@ from contracts.model_package import PACKAGE_FILE, ModelPackage, Provenance, Size
 from orchestration import dvc_data, purging
 from orchestration.definitions import build_definitions
 from orchestration.execution import materialize
-from orchestration.expectations.validate import CONTACT_SHEET
+from orchestration.expectations.verdict import CONTACT_SHEET
 from orchestration.features import FeatureStore
 from orchestration.intake import accept
 from orchestration.purging import purge
