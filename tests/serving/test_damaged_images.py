@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from contracts.images import ImageLimits
+from contracts.images import ImageLimits, Size
 from serving.photos import decode_photo
 from serving.problems import Problem
 
@@ -49,6 +49,19 @@ def decoded_or_refused(data: bytes) -> None:
 def test_a_whole_image_is_decoded(kind: str) -> None:
     height, width = decode_photo(WHOLE[kind], LIMITS, (80, 80)).shape[:2]
     assert {height, width} == {60, 80}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("size", [(1440, 1080), (1080, 1440)])
+def test_a_large_photo_is_decoded_at_the_scale_it_is_fitted_from(size: Size, turned: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    buffer = io.BytesIO()
+    Image.new("RGB", size[::-1], (9, 99, 199)).save(buffer, format="JPEG", exif=exif)
+    upright = size[::-1] if turned else size
+    picture = decode_photo(buffer.getvalue(), ImageLimits(), (640, 448))
+    halves = {(1440, 1080): (720, 540), (1080, 1440): (540, 720)}
+    assert picture.shape[:2] == halves[upright]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
