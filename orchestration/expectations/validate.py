@@ -27,14 +27,7 @@ from orchestration.expectations.frames import Frames, catalogue_frames, street_f
 from orchestration.expectations.known import TABLES, KnownData
 from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.thresholds import Thresholds
-from orchestration.expectations.verdict import (
-    CONTACT_SHEET,
-    DATA_DOCS,
-    RowProblem,
-    Status,
-    Verdict,
-    write_verdict,
-)
+from orchestration.expectations.verdict import CONTACT_SHEET, DATA_DOCS, RowProblem, Status, Verdict, write_verdict
 from orchestration.progress import Reporter
 from orchestration.silence import silent
 
