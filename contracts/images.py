@@ -34,12 +34,15 @@ class ImageLimits:
     smallest_side_px: int = 16
 
 
-def decode(data: bytes, *, at_least: Size | None = None, limits: ImageLimits | None = None) -> Picture:
+def decode(
+    data: bytes, *, at_least: Size | None = None, fit_into: Size | None = None, limits: ImageLimits | None = None
+) -> Picture:
     """Decode an encoded picture to (H, W, 3) uint8 RGB, upright.
 
     The EXIF orientation is applied; CMYK, grey, palette and 16-bit pictures are converted; transparency
     becomes white. `at_least` (height, width) lets a JPEG be decoded at a smaller scale that is still at
-    least this large (several times faster); without it the full resolution is returned.
+    least this large (several times faster), `fit_into` at one from which `fit` into that size still
+    scales down; without either the full resolution is returned.
 
     Raises UnreadableImage when the bytes are empty, no picture, truncated, animated, or beyond `limits`.
     """
@@ -51,6 +54,8 @@ def decode(data: bytes, *, at_least: Size | None = None, limits: ImageLimits | N
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
             _check(image, limits)
+            if fit_into is not None:
+                at_least = fitted_box(_upright_size(image), fit_into)[2:]
             if at_least is not None:
                 image.draft("RGB", _draft_size(image, at_least))
             return np.asarray(_upright_rgb(image))
@@ -64,10 +69,12 @@ def decode(data: bytes, *, at_least: Size | None = None, limits: ImageLimits | N
         raise UnreadableImage(f"damaged or truncated ({error})") from error
 
 
-def read(path: Path, *, at_least: Size | None = None, limits: ImageLimits | None = None) -> Picture:
+def read(
+    path: Path, *, at_least: Size | None = None, fit_into: Size | None = None, limits: ImageLimits | None = None
+) -> Picture:
     """`decode` for a file. Raises UnreadableImage naming the path."""
     try:
-        return decode(path.read_bytes(), at_least=at_least, limits=limits)
+        return decode(path.read_bytes(), at_least=at_least, fit_into=fit_into, limits=limits)
     except OSError as error:
         raise UnreadableImage(f"{path}: cannot be read ({error.strerror})") from error
     except UnreadableImage as error:
@@ -78,13 +85,11 @@ def size_of(data: bytes) -> Size:
     """The upright (height, width) of an encoded picture, from its header alone. Raises UnreadableImage."""
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
-            width, height = image.size
-            turned = _lies_on_its_side(image)
+            return _upright_size(image)
     except Image.DecompressionBombError as error:
         raise UnreadableImage("the picture unpacks to far too many pixels") from error
     except Exception as error:  # a damaged file leads Pillow's readers into errors of any kind
         raise UnreadableImage("not a picture in a known format") from error
-    return (width, height) if turned else (height, width)
 
 
 def fit(picture: Picture, size: Size) -> Picture:
@@ -129,6 +134,10 @@ def _draft_size(image: Image.Image, at_least: Size) -> tuple[int, int]:
     height, width = at_least[::-1] if _lies_on_its_side(image) else at_least
     scale = max(height / image.height, width / image.width)
     return round(image.width * scale), round(image.height * scale)
+
+
+def _upright_size(image: Image.Image) -> Size:
+    return image.size if _lies_on_its_side(image) else (image.height, image.width)
 
 
 def _lies_on_its_side(image: Image.Image) -> bool:

@@ -48,6 +48,10 @@ class Finder:
         features = ArticleFeatures(self._session, workspace.data)
         self._reranker = Reranker(release, self._session, self._collection, features)
 
+    def read(self, path: Path) -> Picture:
+        """The photo at `path`, at the scale the service decodes it. Raises UnreadableImage naming the path."""
+        return read(path, fit_into=self._session.photo_size())
+
     def find(self, picture: Picture, k: int, category: str | None = None, rerank: Reranking = "none") -> Answer:
         """The `k` articles closest to what is worn in `picture`, as the service would answer.
 

@@ -47,6 +47,17 @@ class PackageSession:
             masks += [mask_of(each, picture.shape[:2]) for each, picture in zip(probabilities, chunk, strict=True)]
         return masks
 
+    def photo_size(self) -> Size:
+        """The (height, width) that a photo should have at least: what the network takes.
+
+        Twice that where the person is cut out first, who often fills no more than half of the photo.
+        """
+        sizes = self.package.sizes
+        assert sizes.photo is not None  # a matching package has a photo encoder
+        if not self.package.segments or sizes.segmenter is None:
+            return sizes.photo
+        return 2 * max(sizes.photo[0], sizes.segmenter[0]), 2 * max(sizes.photo[1], sizes.segmenter[1])
+
     def photo_vectors(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
         """(N, D) float32 unit vectors of photos, segmented first where the package has a segmenter."""
         if not self.package.segments:

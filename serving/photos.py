@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import UploadFile
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, fitted_box, size_of
+from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, size_of
 from contracts.masks import Mask
 from serving.problems import Problem
 
@@ -41,8 +41,8 @@ def too_large(limit: int) -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"a photo may have {limit:,} bytes at most")
 
 
-def decode_photo(data: bytes, limits: ImageLimits, at_least: Size) -> Picture:
-    """The (H, W, 3) uint8 picture of an upload, at no smaller a scale than `fit` to `at_least` (height, width) takes.
+def decode_photo(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture:
+    """The (H, W, 3) uint8 picture of an upload, at no smaller a scale than `fit` into `fit_into` (height, width) takes.
 
     Raises Problem 413 for too many pixels, 415 for what is no picture, 422 for one that cannot be used.
     """
@@ -55,7 +55,7 @@ def decode_photo(data: bytes, limits: ImageLimits, at_least: Size) -> Picture:
             return _decode_avif(data, limits)
         if data[:2] == b"\xff\xd8" and _keeps_busy(data):
             raise UnreadableImage(f"a JPEG of more than {_SCANS} scans, or {_SEGMENTS:,} segments")
-        return decode(data, at_least=_fitted(data, at_least), limits=limits)
+        return decode(data, fit_into=fit_into, limits=limits)
     except UnreadableImage as error:
         raise _refusal(error, data, limits) from error
 
@@ -72,15 +72,6 @@ def overlay(mask: Mask) -> str:
     buffer = io.BytesIO()
     Image.fromarray(white, "LA").save(buffer, format="PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _fitted(data: bytes, size: Size) -> Size:
-    """The (height, width) of the photo once it is fitted into `size`; `size` itself where its header cannot be read."""
-    try:
-        _, _, height, width = fitted_box(size_of(data), size)
-    except UnreadableImage:
-        return size
-    return height, width
 
 
 def _keeps_busy(jpeg: bytes) -> bool:

@@ -221,7 +221,7 @@ async def _with_photo(
     def computed() -> bytes:
         with service.searcher() as searcher:
             with stages.stage("decode"):
-                picture = decode_photo(data, limits, searcher.photo_size())
+                picture = decode_photo(data, limits, searcher.session.photo_size())
             answer = work(searcher, picture, stages)
         with stages.stage("serialise"):
             body = answer.model_dump_json().encode()

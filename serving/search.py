@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.images import WHITE, Picture, Size
+from contracts.images import WHITE, Picture
 from contracts.index import ArticleFilter, Collection, Hit
 from contracts.masks import Mask, segmented
 from contracts.registry import Release
@@ -62,17 +62,6 @@ class Searcher:
         """How the best candidates can be ranked again, beside not at all."""
         return self._reranker.ways
 
-    def photo_size(self) -> Size:
-        """The (height, width) that a photo should have at least: what the network takes.
-
-        Twice that where the person is cut out first, who often fills no more than half of the photo.
-        """
-        sizes = self.session.package.sizes
-        assert sizes.photo is not None  # a matching package has a photo encoder
-        if not self.session.package.segments or sizes.segmenter is None:
-            return sizes.photo
-        return 2 * max(sizes.photo[0], sizes.segmenter[0]), 2 * max(sizes.photo[1], sizes.segmenter[1])
-
     def see(self, picture: Picture, stages: Stages) -> Seen:
         """Segment and encode a photo (H, W, 3)."""
         mask, person = None, picture
@@ -125,7 +114,7 @@ class Searcher:
 
     def warm(self) -> None:
         """Answer once, so that the first request does not wait; raises what a request would."""
-        height, width = self.photo_size()
+        height, width = self.session.photo_size()
         blank = np.full((height, width, 3), WHITE, dtype=np.uint8)
         stages = Stages()
         self.search(self.see(blank, stages), Query(1), stages)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from contracts.images import Picture, read
+from contracts.images import Picture
 from orchestration import dvc_data
 from orchestration.candidates import MATCHING
 from orchestration.cli.graph import bring_up_to_date
@@ -63,7 +63,7 @@ def _search_three(workspace: Workspace, sheet: Path) -> None:
     answers: list[tuple[str, Picture, Answer]] = []
     try:
         for photo in chosen:
-            picture = read(workspace.data / photo.image)
+            picture = finder.read(workspace.data / photo.image)
             answer = finder.find(picture, 10)
             answers.append((photo.photo_id, picture, answer))
             rows = [

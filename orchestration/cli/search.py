@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from contracts.errors import ThreadlineError
-from contracts.images import UnreadableImage, read
+from contracts.images import UnreadableImage
 from orchestration.cli.output import Json, console, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
 from orchestration.finding import Answer, Finder
@@ -25,15 +25,14 @@ def search(
     json: Json = False,
 ) -> None:
     """Find the articles of the shop that are worn in a photo, with the release that serves."""
-    try:
-        picture = read(photo)
-    except UnreadableImage as error:
-        raise ThreadlineError(str(error), "give a photo that other programs can open") from error
     finder = Finder(open_workspace(workspace))
     try:
+        picture = finder.read(photo)
         answer = finder.find(picture, k, category, rerank)
         if sheet is not None:
             finder.draw(sheet, [(photo.name, picture, answer)])
+    except UnreadableImage as error:
+        raise ThreadlineError(str(error), "give a photo that other programs can open") from error
     finally:
         finder.close()
     if json:
