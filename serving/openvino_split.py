@@ -20,6 +20,11 @@ class Halves(NamedTuple):
     rest: Any
 
 
+def gives_vectors(model: Any) -> bool:
+    """Whether `model` gives vectors (N, D)."""
+    return len(model.output(0).get_partial_shape()) == 2
+
+
 def split(model: Any) -> Halves | None:
     """`model`, which takes pictures (N, H, W, 3), cut behind its first layers; None where it has none.
 

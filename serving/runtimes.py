@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from contracts.errors import ThreadlineError
 from contracts.quiet import nothing_phones_home
-from serving.openvino_split import split
+from serving.openvino_split import gives_vectors, split
 
 Runtime = Literal[
     "tensorrt-float16",
     "cuda-tensorfloat32",
     "openvino-gpu-float16",
     "openvino-bfloat16",
+    "openvino-cut-bfloat16",
     "openvino-float32",
     "onnxruntime-float32",
 ]
@@ -33,6 +34,13 @@ AUTOMATIC = RUNTIMES[1:]
 
 EXACT: tuple[Runtime, ...] = ("openvino-float32", "onnxruntime-float32")
 """Those that compute in float32; the others have to prove equal."""
+
+_REDUCED: dict[Runtime, tuple[str, str]] = {
+    "openvino-gpu-float16": ("GPU", "f16"),
+    "openvino-bfloat16": ("CPU", "bf16"),
+    "openvino-cut-bfloat16": ("CPU", "bf16"),
+}
+"""OpenVINO's names of devices and number formats."""
 
 _PROVIDERS: dict[Runtime, tuple[str, dict[str, str]]] = {
     "tensorrt-float16": ("TensorrtExecutionProvider", {"trt_fp16_enable": "1"}),
@@ -121,25 +129,27 @@ class OpenVinoEngine:
         self._threads = threads
         openvino = _openvino()
         self._core = openvino.Core()
-        if runtime == "openvino-bfloat16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        device, precision = _REDUCED.get(runtime, ("CPU", "f32"))
+        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ThreadlineError("this processor has no bfloat16", "choose the runtime openvino-float32")
         # With several GPUs they are called GPU.0, GPU.1; "GPU" is the first of them.
-        if runtime == "openvino-gpu-float16" and not any(one.startswith("GPU") for one in self._core.available_devices):
+        if device == "GPU" and not any(one.startswith("GPU") for one in self._core.available_devices):
             raise ThreadlineError("OpenVINO finds no GPU", "install the GPU's driver, or choose another runtime")
         self.identity: str | None = None
-        if runtime == "openvino-bfloat16":
+        if precision == "bf16":
             processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
             self.identity = f"{runtime}, OpenVINO {openvino.__version__}, {processor}"
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory.
 
-        In bfloat16 its first layers stay in float32: nearly all of the error is theirs, and little of the time.
+        In bfloat16 the first layers of what gives vectors stay in float32: nearly all of the error is theirs. What
+        gives masks, which are cut at one half, is left whole but by "openvino-cut-bfloat16".
         """
-        reduced = {"openvino-gpu-float16": ("GPU", "f16"), "openvino-bfloat16": ("CPU", "bf16")}
-        device, precision = ("CPU", "f32") if exact else reduced.get(self.name, ("CPU", "f32"))
+        device, precision = ("CPU", "f32") if exact else _REDUCED.get(self.name, ("CPU", "f32"))
         model = self._core.read_model(path)
-        halves = split(model) if precision == "bf16" else None
+        is_cut = precision == "bf16" and (self.name == "openvino-cut-bfloat16" or gives_vectors(model))
+        halves = split(model) if is_cut else None
         if halves is None:
             return _pooled([self._compiled(model, device, precision)])
         return _pooled([self._compiled(halves.first, device, "f32"), self._compiled(halves.rest, device, precision)])

@@ -20,6 +20,9 @@ from contracts.quiet import nothing_phones_home
 
 nothing_phones_home()
 
+# Each training collects garbage, which is often enough; looking through a million objects in between costs a tenth.
+gc.set_threshold(50_000, 20, 100)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -59,7 +62,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST_FIRST) if part in item.nodeid), 99))
 
 
-HEAVY = ("training.fit", "training.export", "mlflow", "openvino", "orchestration.definitions", "serving.app")
+HEAVY = (
+    "training.street2fashion",
+    "training.reid_baseline",
+    "training.matching",
+    "training.fashion_dna",
+    "training.export",
+    "torch.onnx._internal.exporter._core",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "openvino",
+    "orchestration.definitions",
+    "orchestration.expectations.validate",
+    "great_expectations.datasource.fluent",
+    "great_expectations.expectations.core",
+    "networkx",
+    "dvc.repo",
+    "serving.app",
+)
 
 
 def pytest_collection_finish() -> None:

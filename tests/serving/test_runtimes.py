@@ -229,6 +229,42 @@ def test_first_layers_in_float32_bring_bfloat16_closer(tmp_path: Path, monkeypat
     assert near < 1 - 1e-7, "the rest does compute in bfloat16"
 
 
+def save_segmenter(path: Path, offset: float) -> None:
+    """Where (48, 36) pictures are dark, block by block; with a large `offset` bfloat16 loses it in the first layers."""
+    nodes = [
+        *scaled(),
+        helper.make_node("Transpose", ["x"], ["maps"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["maps", "light_and_none"], ["two"], kernel_shape=[1, 1]),
+        helper.make_node("Add", ["two", "offset"], ["large"]),
+        helper.make_node("Conv", ["large", "difference"], ["dark"], kernel_shape=[1, 1]),
+        helper.make_node("AveragePool", ["dark"], ["blocks"], kernel_shape=[6, 6], strides=[6, 6]),
+        helper.make_node("Resize", ["blocks", "", "scales"], ["even"], mode="nearest"),
+        helper.make_node("Squeeze", ["even", "axis"], ["margin"]),
+        helper.make_node("Add", ["margin", "threshold"], ["out"]),
+    ]
+    constants = {
+        "full": np.float32(255),
+        "light_and_none": np.array([[1 / 3] * 3, [0] * 3], np.float32)[..., None, None],
+        "offset": np.float32(offset),
+        "difference": np.array([[-1, 1]], np.float32)[..., None, None],
+        "scales": np.array([1, 1, 6, 6], np.float32),
+        "axis": np.array([1], np.int64),
+        "threshold": np.float32(1.3),
+    }
+    save(path, nodes, {"pictures": ["n", 48, 36, 3]}, ["n", 48, 36], constants)
+
+
+@pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
+@pytest.mark.parametrize(("offset", "chosen"), [(0, "openvino-bfloat16"), (1000, "openvino-cut-bfloat16")])
+def test_a_segmenter_that_has_to_begin_in_float32_does(tmp_path: Path, offset: float, chosen: str) -> None:
+    root = tmp_path / "segmenter"
+    root.mkdir()
+    save_segmenter(graph_path(root, "segmenter"), offset)
+    files, sizes = digests_of_graphs(root, ("segmenter",)), Sizes(segmenter=(48, 36))
+    write_package(root, ModelPackage(method="blocks", kind="segmenter", sizes=sizes, dimension=0, files=files))
+    assert PackageSession(root).precision == chosen
+
+
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
 @pytest.mark.parametrize(("brittle", "chosen"), [(False, "openvino-bfloat16"), (True, "openvino-float32")])
 def test_a_network_that_float32_alone_computes_is_left_to_it(tmp_path: Path, brittle: bool, chosen: str) -> None:
