@@ -48,11 +48,11 @@ def photo_augmentation(size: Size, erasing: float = 0.25) -> Augmentation:
 
 
 def instance_augmentation(size: Size) -> Augmentation:
-    """Strong, for telling single garments apart: a part of it, turned and in other light, partly hidden."""
+    """For telling single garments apart, and what they are: a part of it, in slightly other light, partly hidden."""
     return _compose(
         v2.RandomHorizontalFlip(),
-        v2.RandomResizedCrop(size, scale=(0.25, 1.0), ratio=_ratio(size, 0.25), antialias=False),
-        v2.RandomApply([_light(0.3)], 0.8),
+        v2.RandomResizedCrop(size, scale=(0.4, 1.0), ratio=_ratio(size, 0.25), antialias=False),
+        v2.RandomApply([_light(0.1)], 0.8),
         v2.RandomErasing(0.5, scale=(0.05, 0.3), value=WHITE),
     )
 

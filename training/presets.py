@@ -122,9 +122,9 @@ def workstation() -> Preset:
     return Preset(
         street2fashion=Street2FashionConfig(
             (320, 224),
-            Schedule(epochs=24, batch_size=8, learning_rate=1e-3),
+            Schedule(epochs=28, batch_size=8, learning_rate=1e-3),
             BackboneConfig(),
-            decoder_channels=(96, 64, 48, 32, 16),
+            decoder_channels=(64, 48, 32, 16, 8),
         ),
         fashion_dna=FashionDnaConfig((160, 120), Schedule(epochs=6, batch_size=96), backbone),
         studio2shop=matching,

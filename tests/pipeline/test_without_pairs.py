@@ -53,17 +53,3 @@ def test_an_article_is_found_by_its_own_picture(shop: Path) -> None:
     assert len(results) == ARTICLES
     assert results[0]["article_id"] == "article-3"
     assert results[0]["price"] == 13.5 and results[0]["attributes"]["fit"] == "slim"
-
-
-def test_a_new_price_is_a_payload_update_without_embedding(shop: Path, tmp_path: Path) -> None:
-    picture = next((shop / "data" / "catalogue").glob("*/images/article-3*"))
-    (tmp_path / picture.name).write_bytes(picture.read_bytes())
-    name = make_garment(5, 3)
-    (tmp_path / "sale.csv").write_text(
-        f"image,article_id,name,category,price,fit\n{picture.name},article-3,{name.name},{name.category},5,slim\n"
-    )
-    imported = run(["threadline", "import", "folder", str(tmp_path), "--batch", "sale"], shop, 120)
-    assert imported.code == 0, imported.out + imported.err
-    assert run(["threadline", "materialize"], shop, 120).code == 0
-    results = json.loads(run(["threadline", "search", str(picture), "--json"], shop, 60).out)["results"]
-    assert results[0]["article_id"] == "article-3" and results[0]["price"] == 5
