@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from contracts.errors import ThreadlineError
 from contracts.files import digest_of, new_directory, sha256_of_bytes, write_json
 from contracts.model_package import Provenance
+from orchestration.assets.models import MATCHING_CODE, REID_CODE
+from orchestration.code_versions import code_version
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace
 from orchestration.training_sets import resolve_looks
@@ -64,7 +66,9 @@ def _figures(workspace: Workspace, model: Model, config: Any, report: Reporter) 
     dna = read_outcome(home, "fashion_dna").digest if model == "studio2shop" else ""
     if dna is None:
         raise ThreadlineError("there is no FashionDNA, which this model learns from", "import more articles first")
-    place = home.root / "ablations" / digest_of([model, plain(config), sha256_of_bytes(looks.read_bytes()), dna])
+    code = code_version(MATCHING_CODE if model == "studio2shop" else REID_CODE)
+    key = digest_of([model, plain(config), code, sha256_of_bytes(looks.read_bytes()), dna])
+    place = home.root / "ablations" / key
     kept = place / "figures.json"
     if not kept.exists():
         trained = _train(workspace, model, config, place, report)

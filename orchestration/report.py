@@ -73,9 +73,10 @@ def read_report(home: Home) -> list[Evaluation]:
 def evaluate_packages(workspace: Workspace, packages: Mapping[str, str], report: Reporter) -> list[Evaluation]:
     """The evaluation of each of `packages` (name -> digest), made where it is not kept, with its sheets."""
     home, looks = workspace.home, read_looks(workspace, "look_set")
-    batches = {photo.photo_id: batch_of(photo.image.as_posix()) for photo in looks.photos}
-    key = digest_of([look_version(looks), sorted(batches.items()), code_version(EVALUATION)])
     resolved = resolve_looks(looks, workspace.data, home.root)
+    there = {photo.photo_id for photo in resolved.photos}
+    batches = {one.photo_id: batch_of(one.image.as_posix()) for one in looks.photos if one.photo_id in there}
+    key = digest_of([look_version(resolved), sorted(batches.items()), code_version(EVALUATION)])
     evaluations = []
     for digest in packages.values():
         path = home.evaluation(digest, key)
@@ -99,13 +100,14 @@ def evaluate_segmenter(workspace: Workspace, digest: str, report: Reporter) -> M
     The twelve worst of the test split (or, without one, of the validation split) are drawn.
     """
     home = workspace.home
-    rows = [row for row in read_rows(home.derived("mask_set"), Segmentation) if row.split in ("val", "test")]
+    rows = resolve_masks(read_rows(home.derived("mask_set"), Segmentation), workspace.data)
+    rows = [row for row in rows if row.split in ("val", "test")]
     if not rows:
         return None
     path = home.evaluation(digest, digest_of([version_of(rows), code_version(EVALUATION)]))
     if not path.exists():
         session = workspace.session(digest)
-        measured = measure_masks(session, resolve_masks(rows, workspace.data), report)
+        measured = measure_masks(session, rows, report)
         groups = {split: [one for one in measured if one.row.split == split] for split in ("val", "test")}
         shown = groups["test"] or groups["val"]
         scores = {split: score_masks(group) for split, group in groups.items() if group}

@@ -149,7 +149,7 @@ def _log_values(
 ) -> None:
     from mlflow.entities import Param
 
-    written = [Param(_accepted(key), _short(value)) for key, value in sorted(params.items())]
+    written = [Param(accepted(key), _short(value)) for key, value in sorted(params.items())]
     for start in range(0, len(written), 100):
         client.log_batch(run_id, params=written[start : start + 100])
     last = max((step for step, _ in curves), default=0)
@@ -165,12 +165,13 @@ def _metrics(curves: Curve) -> Iterator[Metric]:
     for step, values in curves:
         for key, value in values.items():
             if math.isfinite(value):
-                yield Metric(_accepted(key), float(value), now_ms, step)
+                yield Metric(accepted(key), float(value), now_ms, step)
 
 
-def _accepted(name: str) -> str:
-    """`name` in the characters that MLflow takes: `recall@10` becomes `recall_at_10`."""
-    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_"))
+def accepted(name: str) -> str:
+    """`name` as MLflow takes it, in its characters and as a path: `recall@10` becomes `recall_at_10`."""
+    parts = re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_")).split("/")
+    return "/".join(part for part in parts if part.strip(".")) or "_"
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ def run_training(job: Job, home: Home, report: Reporter) -> Outcome:
     else:
         outcome = _train(job, home, report)
         write_json(record, vars(outcome))
+    shutil.rmtree(home.checkpoints(job.key), ignore_errors=True)  # only now: the tracking server may have been away
     write_json(home.derived(f"model-{job.name}"), vars(outcome))
     return outcome
 

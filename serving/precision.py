@@ -47,16 +47,15 @@ def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime:
     otherwise the first of `AUTOMATIC` that works and agrees. Raises ThreadlineError for an unknown or unusable one.
     """
     if runtime is not None:
-        chosen = engine(_known(runtime), threads)
-        runners = _load(chosen, root, package)
-        if not _agrees(chosen, runners, root, package):
+        name = _known(runtime)
+        runners, agrees = _runners(name, threads, root, package)
+        if not agrees:
             _log.warning("%s: %s differs too much from float32 on this model, and is used as asked for", root, runtime)
-        return chosen.name, runners
+        return name, runners
     for name in AUTOMATIC[:-1]:
         try:
-            candidate = engine(name, threads)
-            runners = _load(candidate, root, package)
-            if _agrees(candidate, runners, root, package):
+            runners, agrees = _runners(name, threads, root, package)
+            if agrees:
                 return name, runners
             _log.info("%s: %s differs too much from float32 on this model", root, name)
         except Exception as error:  # each runtime has its own; whatever it is, the next one is tried
@@ -121,6 +120,19 @@ def _known(runtime: str) -> Runtime:
         if name == runtime:
             return name
     raise ThreadlineError(f"'{runtime}' is no runtime", f"choose one of {', '.join(RUNTIMES)}")
+
+
+def _runners(name: Runtime, threads: int | None, root: Path, package: ModelPackage) -> tuple[Runners, bool]:
+    """Every graph by the runtime `name`, and whether it agrees with float32; carefully where it does so only then."""
+    candidate = engine(name, threads)
+    runners = _load(candidate, root, package)
+    if _agrees(candidate, runners, root, package):
+        return runners, True
+    if name != "openvino-bfloat16" or "segmenter" not in package.files:
+        return runners, False
+    candidate = engine(name, threads, careful=True)
+    runners = _load(candidate, root, package)
+    return runners, _agrees(candidate, runners, root, package)
 
 
 def _load(chosen: Engine, root: Path, package: ModelPackage) -> Runners:

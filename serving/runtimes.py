@@ -23,7 +23,6 @@ Runtime = Literal[
     "cuda-tensorfloat32",
     "openvino-gpu-float16",
     "openvino-bfloat16",
-    "openvino-cut-bfloat16",
     "openvino-float32",
     "onnxruntime-float32",
 ]
@@ -38,7 +37,6 @@ EXACT: tuple[Runtime, ...] = ("openvino-float32", "onnxruntime-float32")
 _REDUCED: dict[Runtime, tuple[str, str]] = {
     "openvino-gpu-float16": ("GPU", "f16"),
     "openvino-bfloat16": ("CPU", "bf16"),
-    "openvino-cut-bfloat16": ("CPU", "bf16"),
 }
 """OpenVINO's names of devices and number formats."""
 
@@ -67,9 +65,10 @@ class Engine(Protocol):
         ...
 
 
-def engine(runtime: Runtime, threads: int | None = None) -> Engine:
+def engine(runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> Engine:
     """The engine of `runtime`, on `threads` threads (None: as many as the runtime finds fit).
 
+    A `careful` one computes the first layers of segmenters, too, in float32 where the others are in bfloat16.
     Raises ThreadlineError when the runtime is not installed, or the machine has not what it needs.
     """
     if runtime in _PROVIDERS:
@@ -78,7 +77,7 @@ def engine(runtime: Runtime, threads: int | None = None) -> Engine:
         return OnnxRuntimeEngine(threads)
     if importlib.util.find_spec("openvino") is None:
         raise ThreadlineError("OpenVINO is not installed", "install the extra 'serving'")
-    return OpenVinoEngine(runtime, threads)
+    return OpenVinoEngine(runtime, threads, careful=careful)
 
 
 class OnnxRuntimeEngine:
@@ -124,9 +123,10 @@ class OnnxGpuEngine:
 class OpenVinoEngine:
     """OpenVINO, on the CPU or an Intel GPU: one stream, because a photo should be answered soon, not many at once."""
 
-    def __init__(self, runtime: Runtime, threads: int | None = None) -> None:
+    def __init__(self, runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> None:
         self.name: Runtime = runtime
         self._threads = threads
+        self._careful = careful
         openvino = _openvino()
         self._core = openvino.Core()
         device, precision = _REDUCED.get(runtime, ("CPU", "f32"))
@@ -138,17 +138,18 @@ class OpenVinoEngine:
         self.identity: str | None = None
         if precision == "bf16":
             processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-            self.identity = f"{runtime}, OpenVINO {openvino.__version__}, {processor}"
+            kind = f"{runtime}, careful" if careful else runtime
+            self.identity = f"{kind}, OpenVINO {openvino.__version__}, {processor}"
 
     def load(self, path: Path, *, exact: bool = False) -> Runner:
         """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory.
 
         In bfloat16 the first layers of what gives vectors stay in float32: nearly all of the error is theirs. What
-        gives masks, which are cut at one half, is left whole but by "openvino-cut-bfloat16".
+        gives masks, which are cut at one half, is left whole by an engine that is not careful.
         """
         device, precision = ("CPU", "f32") if exact else _REDUCED.get(self.name, ("CPU", "f32"))
         model = self._core.read_model(path)
-        is_cut = precision == "bf16" and (self.name == "openvino-cut-bfloat16" or gives_vectors(model))
+        is_cut = precision == "bf16" and (self._careful or gives_vectors(model))
         halves = split(model) if is_cut else None
         if halves is None:
             return _pooled([self._compiled(model, device, precision)])

@@ -80,10 +80,16 @@ def _learns_nothing(config: Any) -> bool:
 
 
 def reduced(config: Any, epochs: int | None, per_epoch: int | None) -> Any:
-    """`config` with a schedule of at most so many `epochs`, and of so many members an epoch."""
+    """`config` with a schedule of at most so many `epochs`, and of so many members an epoch.
+
+    Epochs of smaller pictures keep their share.
+    """
     schedule = config.schedule
     fewer = min(epochs or schedule.epochs, schedule.epochs)
-    return replace(config, schedule=replace(schedule, epochs=fewer, per_epoch=per_epoch or schedule.per_epoch))
+    shorter = replace(schedule, epochs=fewer, per_epoch=per_epoch or schedule.per_epoch)
+    if isinstance(config, ReidBaselineConfig):
+        return replace(config, schedule=shorter, early_epochs=round(config.early_epochs * fewer / schedule.epochs))
+    return replace(config, schedule=shorter)
 
 
 def ablation_table(results: Mapping[str, Mapping[str, float]]) -> str:

@@ -48,12 +48,13 @@ class Backbone(nn.Module):
         super().__init__()
         self.trunk = create_trunk(config)
         self.normalise = normalisation_of(self.trunk)
-        if config.last_stride_one:
-            set_last_stride_one(self.trunk)
         self.pooling: nn.Module = nn.Identity()
         self.width = int(vars(self.trunk).get("num_features", 0))
         if config.levels:
             drop_unused_stages(self.trunk)
+        if config.last_stride_one:
+            set_last_stride_one(self.trunk)
+        if config.levels:
             self.pooling = LevelPooling(feature_channels(self.trunk), config.attention)
             self.width = self.pooling.width
         self._frozen_stages = config.frozen_stages
@@ -95,7 +96,7 @@ class Backbone(nn.Module):
             self._shortcut.forget()
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Take the statistics by which joined levels are standardised from `batches` of pictures."""
+        """Take the statistics by which joined levels are standardised from `batches` of two pictures and more."""
         if not isinstance(self.pooling, LevelPooling):
             return
         self.eval()

@@ -30,7 +30,7 @@ class TrainingContext:
     """The folders of one training and its listeners.
 
     `out` is an existing empty folder that becomes the package. `checkpoints` is private to the training's inputs and
-    configuration: a training resumes from what it holds and empties it once the package is written. `pictures` is
+    configuration: a training resumes from what it holds; who keeps the package empties it. `pictures` is
     the picture store that all trainings share. `plots` takes PNGs. `log` receives figures at a step.
     """
 

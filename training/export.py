@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from contracts.errors import ThreadlineError
 from contracts.model_package import Graph, ModelPackage, digests_of_graphs, graph_path, write_package
 from training.context import Trained, TrainingContext
-from training.fit import clear
 
 LIBRARIES = (
     "threadline",
@@ -110,7 +109,7 @@ def finish(
     *,
     copied: Sequence[Graph] = (),
 ) -> Trained:
-    """Export `graphs` into `context.out`, write `package.json`, and clear the checkpoints.
+    """Export `graphs` into `context.out` and write `package.json`.
 
     `description` holds the other fields of `ModelPackage`; `copied` names graphs that lie in `context.out` already.
     """
@@ -124,8 +123,6 @@ def finish(
         provenance=context.provenance.model_copy(update={"libraries": library_versions(), "machine": machine()}),
     )
     write_package(context.out, package)
-    if context.checkpoints.is_dir():
-        clear(context.checkpoints)
     return Trained(package, metrics, tuple(plots))
 
 

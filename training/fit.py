@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
 import warnings
 from abc import abstractmethod
@@ -122,7 +121,6 @@ class _Watch(Callback):
 
     def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         self._pace.start(trainer.global_step)
-        self._tell_again(trainer.current_epoch)
         trainer.should_stop = self._is_over()  # a training that was cut short after its last epoch
 
     def on_train_epoch_start(self, trainer: Trainer, _: LightningModule) -> None:
@@ -150,12 +148,6 @@ class _Watch(Callback):
         done = trainer.global_step
         self._told.report(Progress(self._stage, done, self._total, values, rate, self._pace.left_s(done)))
 
-    def _tell_again(self, epochs: int) -> None:
-        """Log what an earlier process has seen of so many epochs: its log may have ended with it."""
-        for epoch in range(epochs):
-            values = {name: figures[epoch] for name, figures in self.curves.items()}
-            self._told.log(values, (epoch + 1) * self._total // self._schedule.epochs)
-
     def _is_over(self) -> bool:
         return has_stalled(self.curves.get(SELECTION, []), self._schedule.patience)
 
@@ -163,7 +155,10 @@ class _Watch(Callback):
         return {"curves": self.curves}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the curves up again, and log them: the log of the process that saw them may have ended with it."""
         self.curves = state_dict["curves"]
+        for epoch, figures in enumerate(zip(*self.curves.values(), strict=True), start=1):
+            self._told.log(dict(zip(self.curves, figures, strict=True)), epoch * self._total // self._schedule.epochs)
 
 
 def begin(schedule: Schedule) -> None:
@@ -235,7 +230,15 @@ def _fit(
 
 
 class _Checkpoint(ModelCheckpoint):
-    """One that knows its best also after the workspace has moved, where Lightning's own begins anew."""
+    """One that knows its best also after the workspace has moved, where Lightning's own begins anew.
+
+    Of epochs that are equally good it keeps the last: on a few validation photos the first may be perfect already.
+    """
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        best = self.best_k_models.get(self.kth_best_model_path)
+        as_good = current is not None and best is not None and bool(current >= best)
+        return as_good or super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         folder = Path(str(self.dirpath))
@@ -270,8 +273,8 @@ def evaluated(learner: Learner) -> dict[str, float]:
 
 
 def has_stalled(figures: Sequence[float], patience: int | None) -> bool:
-    """Whether the best of `figures`, one an epoch and higher is better, is `patience` epochs or more ago."""
-    return patience is not None and len(figures) > patience and len(figures) - 1 - int(np.argmax(figures)) >= patience
+    """Whether the last best of `figures`, one an epoch and higher is better, is `patience` epochs or more ago."""
+    return patience is not None and len(figures) > patience and int(np.argmax(figures[::-1])) >= patience
 
 
 def rate_at(step: int, steps: int, schedule: Schedule) -> float:
@@ -303,12 +306,6 @@ def backbone_and_heads(backbone: nn.Module, heads: Sequence[nn.Module], schedule
         },
     ]
     return [group for group in groups if group["params"]]
-
-
-def clear(folder: Path) -> None:
-    """Empty `folder`."""
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class quiet:  # noqa: N801 - used as a statement

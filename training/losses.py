@@ -130,11 +130,11 @@ def proxy_anchor(cosines: Tensor, labels: Tensor, ignored: Tensor, margin: float
 
 
 def center_loss(vectors: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
-    """Half the squared distance of `vectors` (N, D) to the `centers` (C, D) of their `labels`; mean over N.
+    """The squared distance of `vectors` (N, D) to the `centers` (C, D) of their `labels`; mean over N.
 
-    Wen et al. 2016, eq. 2.
+    Wen et al. 2016, eq. 2, without its factor of one half, as in the published baseline, whose weights are for that.
     """
-    return 0.5 * (vectors - centers[labels]).square().sum(dim=1).mean()
+    return (vectors - centers[labels]).square().sum(dim=1).mean()
 
 
 def identity_loss(logits: Tensor, labels: Tensor, ignored: Tensor, smoothing: float) -> Tensor:

@@ -159,6 +159,8 @@ def _load_refining(
     order = order[np.argsort(owners[order], kind="stable")]  # by article, its images in random order
     nth = np.arange(len(order)) - np.searchsorted(owners[order], owners[order])
     chosen = order[nth < images_per_article]
+    if len(chosen) == 1:
+        chosen = chosen.repeat(2)  # one picture alone cannot be normalised; the larger of its two views counts
     views = augmented(gallery.images.batch(images[chosen]), of_articles)
     return pictures, candidates, positive, torch.from_numpy(members), views, torch.from_numpy(owners[chosen])
 

@@ -55,8 +55,10 @@ def probe(
 
 
 def _spread(pictures: Pictures, total: int) -> Iterable[Tensor]:
-    """A share of about 512 pictures in batches, spread over all of them."""
-    wanted = max(1, round(512 * len(pictures) / total))
+    """A share of about 512 pictures in batches of two and more, for one has no spread, taken from all over them."""
+    wanted = max(2, round(512 * len(pictures) / total))
     members = torch.linspace(0, len(pictures) - 1, min(wanted, len(pictures))).long().numpy()
     for start in range(0, len(members), EMBEDDING_BATCH):
-        yield pictures.batch(members[start : start + EMBEDDING_BATCH])
+        part = members[start : start + EMBEDDING_BATCH]
+        if len(part) > 1:
+            yield pictures.batch(part)

@@ -121,7 +121,7 @@ class ReidLearner(Learner):
         The batches of a step of the optimiser share one.
         """
         if self.training:
-            pull = (self.centers[identity] - vectors) / len(vectors)
+            pull = 2 * (self.centers[identity] - vectors) / len(vectors)
             rate = self.config.center_learning_rate / self.schedule.accumulate
             self.centers.index_add_(0, identity, pull, alpha=-rate)
 

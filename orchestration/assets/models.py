@@ -39,6 +39,12 @@ _REID = (
     *("training.reid_baseline", "training.reid_batches", "training.reid_encoder", "training.reid_learner"),
     *("training.memory", "training.pretrained"),
 )
+MATCHING_CODE = (*_SHARED, *_MATCHING)
+"""The code that shapes a matching model."""
+
+REID_CODE = (*_SHARED, *_REID)
+"""The code that shapes the strong baseline."""
+
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
     *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
@@ -93,7 +99,7 @@ def article_dna(step: Step) -> Made:
 @asset(
     deps=["look_set", "fashion_dna"],
     group="models",
-    code=(*_SHARED, *_MATCHING),
+    code=MATCHING_CODE,
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -105,7 +111,7 @@ def studio2shop(step: Step) -> Made:
 @asset(
     deps=["segmented_look_set", "fashion_dna"],
     group="models",
-    code=(*_SHARED, *_MATCHING),
+    code=MATCHING_CODE,
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
@@ -118,7 +124,7 @@ def fashion2shop(step: Step) -> Made:
 @asset(
     deps=["look_set"],
     group="models",
-    code=(*_SHARED, *_REID),
+    code=REID_CODE,
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )

@@ -133,6 +133,24 @@ def test_what_was_evaluated_is_not_evaluated_again(
         report.write_report(workspace, {"fashion2shop": package}, package, silent)
 
 
+def test_a_removed_batch_makes_another_evaluation(
+    workspace: Workspace, package: str, written: report.Report, tmp_path: Path
+) -> None:
+    """Its photos and articles leave queries and gallery of every package alike, though the look set has them still."""
+    left = Workspace(tmp_path / "left")
+    shutil.copytree(workspace.root, left.root)
+    shutil.rmtree(left.data / "catalogue" / "summer")
+    shutil.rmtree(left.data / "street" / "summer")
+    build_catalogue(left.data, ("spring",), left.home.catalogue)
+    build_photos(left.data, ("spring",), left.home.photos)
+    found = report.write_report(left, {"fashion2shop": package}, package, silent)
+    (kept,), (whole,) = found.evaluations, written.evaluations
+    assert kept.scores["test"].gallery == SIZE.garments
+    assert kept.scores["test"].queries == whole.batches["spring"].queries < whole.scores["test"].queries
+    assert found.masks is not None and written.masks is not None
+    assert found.masks.scores["test"].photos < written.masks.scores["test"].photos
+
+
 def test_without_pairs_or_masks_the_report_says_nothing_and_fails_nowhere(
     workspace: Workspace, package: str, tmp_path: Path
 ) -> None:

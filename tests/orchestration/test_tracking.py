@@ -7,7 +7,7 @@ import pytest
 
 from contracts.errors import ThreadlineError
 from contracts.model_package import read_package
-from orchestration.tracking import LoggedRun, log_training, register_serving
+from orchestration.tracking import LoggedRun, accepted, log_training, register_serving
 from serving.registry import open_client
 from tests.serving.fixtures import empty_registry, shop
 from tests.serving.shop import Shop
@@ -41,6 +41,13 @@ def test_a_training_becomes_one_run(shop: Shop) -> None:
     assert run.data.metrics["recall_at_1"] == 0.5  # what the package says comes last
     assert [one.path for one in client.list_artifacts(logged.run_id, "plots")] == ["plots/curves.png"]
     assert run.outputs is not None and len(run.outputs.model_outputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"), [("val/fit//shape/", "val/fit/shape"), ("a@1/../b", "a_at_1/b"), ("/", "_")]
+)
+def test_names_of_attributes_become_names_of_figures(name: str, taken: str) -> None:
+    assert accepted(name) == taken
 
 
 def test_the_version_says_where_the_package_comes_from(shop: Shop) -> None:

@@ -211,9 +211,9 @@ def test_remembered_vectors_are_negatives_in_one_direction_unless_they_are_shown
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_center_loss_is_half_the_mean_squared_distance() -> None:
+def test_center_loss_is_the_mean_squared_distance() -> None:
     points, centers = vectors(9), vectors(10, 4)
-    expected = sum(math.dist(p, centers[int(n)]) ** 2 for p, n in zip(points, labels(), strict=True)) / 2 / 12
+    expected = sum(math.dist(p, centers[int(n)]) ** 2 for p, n in zip(points, labels(), strict=True)) / 12
     assert losses.center_loss(points, labels(), centers).item() == pytest.approx(expected, rel=1e-5)
 
 

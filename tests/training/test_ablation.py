@@ -40,6 +40,8 @@ def test_no_variant_is_without_any_loss() -> None:
 def test_a_reduced_schedule_is_never_longer() -> None:
     assert reduced(MATCHING, 2, 50).schedule == dataclasses.replace(MATCHING.schedule, epochs=2, per_epoch=50)
     assert reduced(MATCHING, 9, None) == MATCHING
+    short = reduced(preset("workstation").reid_baseline, 3, None)
+    assert (short.early_epochs, short.schedule.epochs) == (2, 3), "it ends on full pictures, as the whole one does"
 
 
 def test_the_table_compares_with_the_first() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import timm
 import torch
@@ -18,6 +22,8 @@ from training.backbones import (
     stages,
 )
 from training.configs import BackboneConfig
+from training.pictures import Pictures
+from training.probing import backbone_features
 
 
 def pictures(count: int = 4, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
@@ -88,6 +94,14 @@ def test_calibration_standardises_the_features() -> None:
     assert features.var(0).median() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("counts", [(65,), (1,), (3, 1100)])
+def test_calibration_takes_any_number_of_pictures(counts: tuple[int, ...], workplace: Callable[..., Any]) -> None:
+    backbone = Backbone(BackboneConfig(pretrained=False, levels=(1,)))
+    sets = [Pictures(pictures(count, (8, 8)).numpy(), np.arange(count)) for count in counts]
+    features = backbone_features(backbone, sets, workplace())
+    assert features.shape == (sum(counts), backbone.width) and bool(features.isfinite().all())
+
+
 @pytest.mark.parametrize("config", [BackboneConfig(frozen_stages=3), BackboneConfig(levels=(1, 2, 3), frozen_stages=2)])
 def test_frozen_stages_keep_weights_and_statistics_and_all_else_learns(config: BackboneConfig) -> None:
     backbone = Backbone(config).train()
@@ -110,6 +124,14 @@ def test_last_stride_one_doubles_the_last_map(name: str) -> None:
         with torch.inference_mode():
             sizes.append(trunk.forward_features(torch.zeros(1, 3, 64, 64)).shape[2])  # type: ignore[operator]
     assert sizes == [2, 4]
+
+
+def test_last_stride_one_is_that_of_the_last_level() -> None:
+    heights = []
+    for last_stride_one in (False, True):
+        backbone = Backbone(BackboneConfig(pretrained=False, levels=(1, 2, 3), last_stride_one=last_stride_one))
+        heights.append([level.shape[2] for level in backbone.trunk.eval()(torch.zeros(1, 3, 64, 64))])
+    assert heights == [[16, 8, 4], [16, 8, 8]]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050"])

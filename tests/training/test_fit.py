@@ -105,6 +105,9 @@ def test_a_resumed_training_logs_the_epochs_of_the_one_before(workplace: Workpla
     context = workplace(log=lambda values, step: logged.append((step, values["train/loss"])))
     curves = fit(Line(SCHEDULE, 32), batches(), context, "line")
     assert logged == list(zip([8, 16, 24, 32], curves["train/loss"], strict=True))
+    logged.clear()
+    fit(Line(SCHEDULE, 32), batches(), context, "line")
+    assert logged == list(zip([8, 16, 24, 32], curves["train/loss"], strict=True)), "nothing was left to learn"
 
 
 def test_checkpoints_hold_nothing_but_tensors_and_numbers(workplace: Workplace) -> None:
@@ -132,6 +135,14 @@ def test_the_best_epoch_by_validation_is_kept(workplace: Workplace) -> None:
     stored = torch.load(workplace("second").checkpoints / "last.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(best.layer[2].weight, stored["layer.2.weight"])  # type: ignore[arg-type]
     assert not torch.equal(best.layer[2].weight, last.layer[2].weight)  # type: ignore[arg-type]
+
+
+def test_of_equally_good_epochs_the_last_is_kept(workplace: Workplace) -> None:
+    equal, last = Line(SCHEDULE, 32, figures=[0.5, 1.0, 1.0, 1.0]), Line(SCHEDULE, 32)
+    fit(equal, batches(), workplace("equal"), "line")
+    fit(last, batches(), workplace("last"), "line")
+    for name, tensor in last.state_dict().items():
+        assert torch.equal(tensor, equal.state_dict()[name]), name
 
 
 def test_nothing_is_written_outside_the_context(
@@ -182,7 +193,8 @@ def test_pace_counts_what_this_process_did() -> None:
         ([0.5, 0.4], 1, True),
         ([0.5, 0.6], 1, False),
         ([0.1, 0.5, 0.4], 2, False),
-        ([0.1, 0.5, 0.4, 0.5], 2, True),
+        ([0.1, 0.5, 0.4, 0.3], 2, True),
+        ([0.1, 0.5, 0.4, 0.5], 2, False),
         ([0.5, 0.4, 0.3, 0.2], None, False),
     ],
 )

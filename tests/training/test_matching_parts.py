@@ -11,6 +11,7 @@ import torch
 from contracts.errors import ThreadlineError
 from training.configs import BackboneConfig, MatchingConfig, Schedule
 from training.dna_encoder import DnaEncoder
+from training.matching import refining_loader
 from training.matching_learners import Gallery, MatchingLearner, Side, start_as_dna
 from training.pictures import Pictures
 
@@ -64,3 +65,13 @@ def test_a_photo_s_backbone_starts_as_the_one_of_the_dna_where_that_is_the_same_
         assert torch.equal(network.photo.eval().backbone(pictures), dna.backbone(pictures))
     with pytest.raises(ThreadlineError, match="from_dna"):
         start_as_dna(network.photo.backbone, DnaEncoder(BackboneConfig(levels=(1,)), 4))
+
+
+def test_a_single_picture_of_a_single_article_is_seen_twice() -> None:
+    """So that what normalises over a batch has something to go by."""
+    images = Pictures(np.full((2, *SIZE, 3), 99, np.uint8), np.arange(2))
+    gallery = Gallery(images, np.arange(2), np.eye(2, dtype=np.float32), SIZE, np.arange(2))
+    load = refining_loader(Pictures(np.zeros((2, *SIZE, 3), np.uint8), np.arange(2)), [[1], [1]], gallery, CONFIG)
+    _, candidates, positive, _, views, owners = load(np.array([0, 1]))
+    assert candidates.tolist() == [1] and positive.all()
+    assert len(views) == 2 and owners.tolist() == [0, 0]
