@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 AGREEMENT = 0.995
 """What less than float32 must reach: cosine of each vector, and share of equal mask pixels, against float32."""
 
+UNDECIDED = 0.1
+"""A pixel whose probability by float32 is this close to one half may fall on either side."""
+
 RECALL = 0.002
 """How far the recall of the reference garments' photos may move from float32's."""
 
@@ -106,12 +109,16 @@ def recall(outputs: Outputs) -> float:
     return float(np.mean(1 - ahead / len(scores)))
 
 
-def agreement(graph: Graph, one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """How far two outputs of `graph` agree, in [-1, 1]: share of equal mask pixels, or the lowest cosine of vectors."""
+def agreement(graph: Graph, found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+    """How far an output of `graph` agrees with the `exact` one, in [-1, 1].
+
+    The lowest cosine of vectors; of masks the share of pixels that are equal, or that the exact one leaves undecided.
+    """
     if graph == "segmenter":
-        return float(np.mean((one >= 0.5) == (other >= 0.5)))
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosines = np.sum(one * other, axis=1) / np.maximum(norms, 1e-12)
+        equal = (found >= 0.5) == (exact >= 0.5)
+        return float(np.mean(equal | (abs(exact - 0.5) < UNDECIDED)))
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(exact, axis=1)
+    cosines = np.sum(found * exact, axis=1) / np.maximum(norms, 1e-12)
     return float(np.min(np.where(np.isfinite(cosines), cosines, -1.0)))
 
 
