@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,13 @@ def decode(
         raise UnreadableImage(f"{len(data):,} bytes are more than the {limits.bytes:,} accepted")
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
+            _read_exif(image)
             _check(image, limits)
             if fit_into is not None:
                 at_least = fitted_box(_upright_size(image), fit_into)[2:]
             if at_least is not None:
                 image.draft("RGB", _draft_size(image, at_least))
-            return np.asarray(_upright_rgb(image))
+            return np.asarray(upright_rgb(image))
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
@@ -85,6 +87,7 @@ def size_of(data: bytes) -> Size:
     """The upright (height, width) of an encoded picture, from its header alone. Raises UnreadableImage."""
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
+            _read_exif(image)
             return _upright_size(image)
     except Image.DecompressionBombError as error:
         raise UnreadableImage("the picture unpacks to far too many pixels") from error
@@ -136,21 +139,31 @@ def _draft_size(image: Image.Image, at_least: Size) -> tuple[int, int]:
     return round(image.width * scale), round(image.height * scale)
 
 
+def _read_exif(image: Image.Image) -> None:
+    """Read the EXIF block now: one that is damaged counts as none from then on, and says nothing of the picture."""
+    with suppress(Exception):  # Pillow's readers fail in many ways
+        image.getexif()
+
+
 def _upright_size(image: Image.Image) -> Size:
     return image.size if _lies_on_its_side(image) else (image.height, image.width)
 
 
 def _lies_on_its_side(image: Image.Image) -> bool:
-    return image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # a TIFF's size is upright already
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture as `decode` gives it: turned upright, in RGB, white where it was transparent.
+
+    Raises UnreadableImage for floating-point numbers.
+    """
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":
         raise UnreadableImage("a picture of floating-point numbers, whose range is not known")
     if upright.mode.startswith("I;16") or upright.mode == "I":
-        wide = np.asarray(upright).astype(np.float64)
-        return Image.fromarray(np.clip(wide / 257.0, 0, 255).astype(np.uint8)).convert("RGB")
+        wide = np.clip(np.asarray(upright), 0, 65535) // 257
+        return Image.fromarray(wide.astype(np.uint8)).convert("RGB")
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         with_alpha = upright.convert("RGBA")
         white = Image.new("RGBA", with_alpha.size, (WHITE, WHITE, WHITE, WHITE))

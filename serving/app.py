@@ -13,7 +13,6 @@ from fastapi.responses import Response
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 
 from contracts.errors import ThreadlineError
 from serving import problems, website
@@ -84,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(router)
     app.include_router(website.router)
     _add_operations(app)
-    app.mount("/page", StaticFiles(directory=website.PAGE), name="page")
+    app.mount("/page", website.PageFiles(directory=website.PAGE), name="page")
     return app
 
 
@@ -139,7 +138,7 @@ def _add_operations(app: FastAPI) -> None:
     """Add the probes and the counters."""
 
     @app.get("/healthz", tags=["operation"])
-    def alive() -> Health:
+    async def alive() -> Health:
         """The process lives."""
         return Health(status="ok")
 

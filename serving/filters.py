@@ -22,7 +22,7 @@ AttributesInQuery = Annotated[list[str] | None, Query(description=_ATTRIBUTE, ma
 PriceInQuery = Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="Inclusive.")]
 
 
-def filter_of_form(
+async def filter_of_form(
     category: Name = None,
     assortment: Name = None,
     attribute: Attributes = None,
@@ -34,7 +34,7 @@ def filter_of_form(
     return _filter(category, assortment, attribute, price_min, price_max, in_stock)
 
 
-def filter_of_query(
+async def filter_of_query(
     category: NameInQuery = None,
     assortment: NameInQuery = None,
     attribute: AttributesInQuery = None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from pathlib import Path
 from contracts.errors import ThreadlineError
 from serving.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,8 +36,16 @@ class Keys:
         self._follow()
 
     def knows(self, key: str) -> bool:
-        """Whether `key` is one of them."""
-        self._follow()
+        """Whether `key` is one of them; none is where the file is gone.
+
+        While the file makes no sense the keys of before go on to count, and the log says so.
+        """
+        try:
+            self._follow()
+        except ThreadlineError as error:
+            _LOG.error("%s", error)
+            if not self._path.exists():
+                return False
         digest = _digest(key)
         return any(hmac.compare_digest(digest, one) for one in self._digests)
 
@@ -44,9 +54,10 @@ class Keys:
             changed_ns = self._path.stat().st_mtime_ns
             with self._lock:
                 if changed_ns != self._changed_ns:
-                    self._digests, self._changed_ns = _read(self._path), changed_ns
-        except OSError as error:
-            problem = f"{self._path}: the API keys cannot be read ({error.strerror})"
+                    self._changed_ns = changed_ns
+                    self._digests = _read(self._path)
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"{self._path}: the API keys cannot be read ({error})"
             raise ThreadlineError(problem, "make one with `threadline-serve --new-key NAME`") from error
 
 
@@ -72,8 +83,10 @@ def add_key(path: Path, name: str) -> str:
         raise ThreadlineError(f"'{name}' cannot name a key", "use up to 64 letters, digits, dots and dashes")
     key = secrets.token_urlsafe(32)
     path.parent.mkdir(parents=True, exist_ok=True)
+    edited = path.read_bytes() if path.exists() else b""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="ascii") as file:
-        file.write(f"{name} {_digest(key)}\n")
+        open_line = edited and not edited.endswith(b"\n")  # as some editors leave the last one
+        file.write(("\n" if open_line else "") + f"{name} {_digest(key)}\n")
     return key
 
 

@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 import numpy as np
 from fastapi import UploadFile
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 
-from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, size_of
+from contracts.images import ImageLimits, Picture, Size, UnreadableImage, decode, size_of, upright_rgb
 from contracts.masks import Mask
 from serving.problems import Problem
 
@@ -95,7 +95,7 @@ def _decode_avif(data: bytes, limits: ImageLimits) -> Picture:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are too many")
             if min(image.size) < limits.smallest_side_px or getattr(image, "is_animated", False):
                 raise UnreadableImage("an animation, or too small a picture")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.asarray(upright_rgb(image))
     except UnreadableImage:
         raise
     except Exception as error:  # a damaged file leads Pillow's readers into errors of any kind

@@ -59,7 +59,7 @@ def no_release(problem: str | None) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no-release", detail, {"Retry-After": "5"})
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # not in a thread: those may all wait for a slow index
     service: Service = request.app.state.service
     return service
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
 from serving.image_files import IMAGE_TYPES, image_file
 from serving.problems import Problem
@@ -15,6 +18,17 @@ from serving.service import ServiceDep
 PAGE = Path(__file__).parent / "page"
 _SAMPLES = 12
 _FRESH = {"Cache-Control": "no-cache"}
+
+
+class PageFiles(StaticFiles):
+    """The page's scripts and styles, which browsers are to ask about each time: old and new ones do not go together."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        """The file, or that it has not changed."""
+        response = super().file_response(*given, **named)
+        response.headers.update(_FRESH)
+        return response
+
 
 router = APIRouter(include_in_schema=False)
 

@@ -27,7 +27,11 @@ export async function ask(address, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Error("The service did not take this, or cannot be reached. A photo may be too large for it.");
   }
-  const body = await response.json().catch(() => ({}));
+  const body = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Error("The answer broke off. Try again.");
+    return {};
+  });
   if (response.ok) return body;
   const kind = String(body.type || "").split(":").pop();
   throw new Refused(sentence(body.detail || `${response.status} ${response.statusText}`), kind);

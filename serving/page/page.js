@@ -18,7 +18,8 @@ let photo = null;
 let category = null;
 let categories = [];
 let shopCategories = [];
-let lastAnswer = null;
+let lastAnswer = null; // and the category it was asked for
+let followed = location.search;
 let running = null;
 let again = null;
 
@@ -78,7 +79,7 @@ async function search() {
     if (!lastAnswer) tabs.hide();
     return;
   }
-  lastAnswer = answer;
+  lastAnswer = { answer, category };
   if (!category) {
     const seen = answer.results.map((one) => one.category).filter(Boolean);
     categories = [...new Set([...seen, ...shopCategories])];
@@ -138,6 +139,7 @@ async function openArticle(articleId) {
 
 function leaveArticle() {
   if (location.search) history.pushState(null, "", location.pathname);
+  followed = location.search;
   document.title = TITLE;
   part("article").hidden = true;
   part("back").hidden = true;
@@ -145,6 +147,7 @@ function leaveArticle() {
 }
 
 function followAddress() {
+  followed = location.search;
   const articleId = new URLSearchParams(location.search).get("article");
   if (articleId) {
     openArticle(articleId);
@@ -152,8 +155,10 @@ function followAddress() {
   }
   running?.abort();
   leaveArticle();
-  if (lastAnswer) showAnswer(lastAnswer);
-  else {
+  if (lastAnswer) {
+    category = lastAnswer.category;
+    showAnswer(lastAnswer.answer);
+  } else {
     showResults([]);
     say("No photo yet.");
   }
@@ -220,7 +225,11 @@ function listen() {
     followAddress();
   });
   part("share").addEventListener("click", share);
-  part("rerank").addEventListener("change", () => photo && search());
+  part("rerank").addEventListener("change", () => {
+    if (!photo) return;
+    leaveArticle();
+    search();
+  });
   part("key-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     keepKey(part("key").value.trim());
@@ -235,7 +244,8 @@ function listen() {
     history.pushState(null, "", addressOf(link.dataset.article));
     followAddress();
   });
-  window.addEventListener("popstate", followAddress);
+  // Following a link within the page, such as the one to the results, leads nowhere else.
+  window.addEventListener("popstate", () => location.search !== followed && followAddress());
   listenForFiles();
 }
 

@@ -159,6 +159,38 @@ def test_going_back_before_the_article_is_there_shows_what_was_found(page, open_
     expect(page.locator("#back")).to_be_hidden()
 
 
+def test_the_photo_s_articles_come_back_under_their_own_tab(page, open_shop: Shop) -> None:
+    choose(page, open_shop, "a5")
+    page.route("**/v1/search", lambda _: None)  # the tab's search never answers
+    page.get_by_role("tab", name="shirt", exact=True).click()
+    page.locator("#results a").first.click()
+    expect(page.locator("#article-name")).to_be_visible()
+    page.locator("#back").click()
+    expect(page.locator("#results li")).to_have_count(12)
+    expect(page.get_by_role("tab", name="All")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_link_to_the_results_lets_a_search_go_on(page, open_shop: Shop) -> None:
+    held = []
+    page.route("**/v1/search", lambda route: held.append(route))
+    page.locator("#file").set_input_files(
+        {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": open_shop.photo("a5")}
+    )
+    page.wait_for_function("document.querySelector('#status').textContent === 'Searching…'")
+    page.locator("a.skip").focus()
+    page.keyboard.press("Enter")
+    held[0].continue_()
+    expect(page.locator("#results li")).to_have_count(12)
+
+
+def test_an_answer_that_breaks_off_is_said(page, open_shop: Shop) -> None:
+    page.route("**/v1/search", lambda route: route.fulfill(status=200, content_type="application/json", body='{"res'))
+    page.locator("#file").set_input_files(
+        {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": open_shop.photo("a5")}
+    )
+    expect(page.locator("#status")).to_have_text("The answer broke off. Try again.")
+
+
 def test_a_shared_link_opens_the_article(browser, address: str) -> None:
     with opened(browser, address, "/?article=a7", permissions=["clipboard-read", "clipboard-write"]) as page:
         expect(page.locator("#article-name")).to_have_text("Article 7")

@@ -39,6 +39,27 @@ def header_of_a_bomb(height: int, width: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
+def test_a_damaged_exif_block_says_nothing_of_the_picture() -> None:
+    plain = encoded(Image.new("RGB", (40, 30), (9, 99, 199)), "JPEG", dpi=(72, 72))
+    block = b"\xff\xe1" + struct.pack(">H", 2 + 6 + 12) + b"Exif\x00\x00" + b"not TIFF at "
+    damaged = plain[:2] + block + plain[2:]
+    assert decode(damaged).shape == (30, 40, 3) and size_of(damaged) == (30, 40)
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_the_size_of_a_turned_tiff_is_that_of_its_picture(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise(30, 40), "TIFF", exif=exif)
+    assert size_of(data) == decode(data).shape[:2]
+
+
+def test_sixteen_bits_become_eight() -> None:
+    wide = np.array([[0, 256, 257], [32896, 65534, 65535]], dtype=np.uint16).repeat(8, 0).repeat(8, 1)
+    found = decode(encoded(Image.fromarray(wide), "PNG"))
+    assert found[::8, ::8, 0].tolist() == [[0, 0, 1], [128, 254, 255]]
+
+
 def test_lossless_pictures_come_back() -> None:
     image = noise(20, 30)
     for form, options in (("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):

@@ -44,6 +44,26 @@ def test_keys_are_added_and_revoked_without_a_restart(path: Path) -> None:
     assert not keys.knows(first) and keys.knows(second)
 
 
+def test_a_file_whose_last_line_was_left_open_takes_another_key(path: Path) -> None:
+    first = add_key(path, "first")
+    path.write_text(path.read_text().rstrip("\n"))
+    second = add_key(path, "second")
+    assert Keys(path).knows(first) and Keys(path).knows(second)
+
+
+def test_a_file_that_makes_no_sense_for_a_while_locks_nobody_out_and_no_file_lets_nobody_in(path: Path) -> None:
+    key = add_key(path, "shop-front")
+    keys, good = Keys(path), path.read_text()
+    path.write_text(good + "half of a li")
+    assert keys.knows(key) and not keys.knows("another")
+    path.write_bytes(b"\xff\xfe")
+    assert keys.knows(key)
+    path.unlink()
+    assert not keys.knows(key)
+    path.write_text(good)
+    assert keys.knows(key)
+
+
 @pytest.mark.parametrize("line", ["name", "name abc", "name " + "0" * 63])
 def test_a_line_that_makes_no_sense_is_named(path: Path, line: str) -> None:
     add_key(path, "good")
