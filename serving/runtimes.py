@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import ThreadlineError
 from contracts.quiet import nothing_phones_home
+from serving.crowd import Crowd
 from serving.openvino_split import gives_vectors, split
 
 Runtime = Literal[
@@ -45,6 +47,11 @@ _PROVIDERS: dict[Runtime, tuple[str, dict[str, str]]] = {
     "cuda-tensorfloat32": ("CUDAExecutionProvider", {"use_tf32": "1", "cudnn_conv_algo_search": "HEURISTIC"}),
 }
 """ONNX Runtime's names and options of what computes on a GPU."""
+
+_PRECISION, _THREADS = "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS"
+_SOON = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+_MANY = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": os.cpu_count() or 1}
+"""What OpenVINO is told: to answer one request soon, or many in all, with one thread each."""
 
 Runner = Callable[..., NDArray[np.float32]]
 """A loaded graph: its inputs in order, batch first, to its only output. Safe to call from several threads."""
@@ -121,12 +128,17 @@ class OnnxGpuEngine:
 
 
 class OpenVinoEngine:
-    """OpenVINO, on the CPU or an Intel GPU: one stream, because a photo should be answered soon, not many at once."""
+    """OpenVINO, on the CPU or an Intel GPU.
+
+    A graph that runs alone has every thread, so that its photo is answered soon. On the CPU, where none are asked for,
+    graphs that run at the same time have one thread each, which wastes nothing on threads that wait for each other.
+    """
 
     def __init__(self, runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> None:
         self.name: Runtime = runtime
         self._threads = threads
         self._careful = careful
+        self._crowd = Crowd()
         openvino = _openvino()
         self._core = openvino.Core()
         device, precision = _REDUCED.get(runtime, ("CPU", "f32"))
@@ -151,19 +163,17 @@ class OpenVinoEngine:
         model = self._core.read_model(path)
         is_cut = precision == "bf16" and (self._careful or gives_vectors(model))
         halves = split(model) if is_cut else None
-        if halves is None:
-            return _pooled([self._compiled(model, device, precision)])
-        return _pooled([self._compiled(halves.first, device, "f32"), self._compiled(halves.rest, device, precision)])
+        stages = [(model, precision)] if halves is None else [(halves.first, "f32"), (halves.rest, precision)]
 
-    def _compiled(self, model: Any, device: str, precision: str) -> Any:
-        hints: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": precision,
-        }
-        if self._threads is not None and device == "CPU":
-            hints["INFERENCE_NUM_THREADS"] = self._threads
-        return self._core.compile_model(model, device, hints)
+        def runner(hints: Mapping[str, Any]) -> Runner:
+            return _pooled([self._compiled(stage, device, {_PRECISION: name, **hints}) for stage, name in stages])
+
+        if device != "CPU" or self._threads is not None:
+            return runner(_SOON | ({_THREADS: self._threads} if device == "CPU" else {}))
+        return self._crowd.computation(runner(_SOON), lambda: runner(_MANY))
+
+    def _compiled(self, model: Any, device: str, hints: Mapping[str, Any]) -> Any:
+        return self._core.compile_model(model, device, dict(hints))
 
 
 def _pooled(stages: list[Any]) -> Runner:

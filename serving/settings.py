@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -44,11 +45,11 @@ class Settings(BaseSettings):
     """How often the registry is asked for the release that should serve."""
 
     threads: PositiveInt | None = None
-    """Threads of one inference; unset: as many as there are cores."""
+    """Threads of one inference; unset: as many as there are cores, and one each while several run."""
     runtime: Runtime | None = None
     """What runs the networks; unset: the fastest that agrees with float32."""
-    concurrent: PositiveInt = 2
-    """How many requests compute at once; others wait."""
+    concurrent: PositiveInt = Field(default_factory=lambda: (os.cpu_count() or 1) + 1)
+    """How many requests compute at once; others wait. One more than cores keeps these busy."""
     queue: NonNegativeInt = 32
     """How many requests may wait; further ones are refused at once."""
     deadline_s: PositiveFloat = 10.0

@@ -46,6 +46,7 @@ async function latest(work) {
 
 function refused(error) {
   part("results").replaceChildren();
+  part("article").hidden = true;
   say(error.message, true);
   if (error instanceof Refused && error.kind === "no-key") part("key-form").hidden = false;
 }

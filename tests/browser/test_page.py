@@ -198,6 +198,10 @@ def test_a_shared_link_opens_the_article(browser, address: str) -> None:
         page.get_by_role("button", name="Copy a link").click()
         expect(page.locator("#status")).to_have_text("The link is copied.")
         assert page.evaluate("navigator.clipboard.readText()") == f"{address}/?article=a7"
+        page.route("**/similar?*", lambda route: route.fulfill(status=503, body="{}"))
+        page.locator("#results a").first.click()
+        expect(page.locator("#status.bad")).to_be_visible()
+        expect(page.locator("#article")).to_be_hidden()
     with opened(browser, address, "/?article=nobody") as page:
         expect(page.locator("#status.bad")).to_contain_text("No article 'nobody'")
 
