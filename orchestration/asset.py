@@ -80,7 +80,7 @@ def asset(
     """Declare an asset whose body takes a `Step` and returns `Made`.
 
     `code` names the modules whose change makes it out of date, `libraries` the packages whose release does. The
-    inputs are recorded as they were when the body started: a change while it runs is seen at the next look. One
+    inputs are recorded as they were when the run began to work: a change meanwhile is seen at the next look. One
     process at a time works on an asset (on a partition, where it has some), and one trains: whoever comes second
     waits, and finds the work done.
     """
@@ -122,7 +122,7 @@ def asset(
 
 
 def _make(context: dg.AssetExecutionContext, body: Body) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    made, tags = _attempt(context, body, None)
+    made, tags = _attempt(context, body, _lineage(context), None)
     if made.run_tags:
         context.instance.add_run_tags(context.run.run_id, dict(made.run_tags))
     return dg.MaterializeResult(
@@ -136,11 +136,12 @@ def _make(context: dg.AssetExecutionContext, body: Body) -> dg.MaterializeResult
 def _make_partitions(context: dg.AssetExecutionContext, body: Body) -> None:
     """Make each partition of the run and record it at once. One that fails holds up no other; the run then fails."""
     home: Home = context.resources.workspace.home
+    lineage = _lineage(context)  # read once: it holds every partition of what this is made from
     failed = []
     for partition in context.partition_keys:
         try:
             with waiting_for(home.lock(f"{context.asset_key.to_user_string()}@{partition}")):
-                made, tags = _attempt(context, body, partition)
+                made, tags = _attempt(context, body, lineage, partition)
         except Exception as error:
             context.log.error(f"{partition}: {error}")
             failed.append((partition, error))
@@ -158,9 +159,14 @@ def _make_partitions(context: dg.AssetExecutionContext, body: Body) -> None:
         raise dg.Failure(f"{len(failed)} of {len(context.partition_keys)} failed; {partition}: {first}") from first
 
 
-def _attempt(context: dg.AssetExecutionContext, body: Body, partition: str | None) -> tuple[Made, dict[str, str]]:
+def _lineage(context: dg.AssetExecutionContext) -> Lineage:
+    return Lineage(context.instance, context.job_def.asset_layer.asset_graph)
+
+
+def _attempt(
+    context: dg.AssetExecutionContext, body: Body, lineage: Lineage, partition: str | None
+) -> tuple[Made, dict[str, str]]:
     workspace: Workspace = context.resources.workspace
-    lineage = Lineage(context.instance, context.job_def.asset_layer.asset_graph)
     tags = lineage.tags(context.asset_key, partition)
     report = context.resources.watcher.reporter or LogReporter(context.log.info)
     name = context.asset_key.to_user_string()

@@ -24,8 +24,8 @@ from orchestration.trainings import Job, Outcome, read_outcome, run_training
 
 MATCHING = ("studio2shop", "fashion2shop", "reid_baseline")
 
-Compare = Callable[[str, str], Comparison]
-"""(champion's digest, challenger's digest) -> how they compare."""
+Compare = Callable[[str, str, int], Comparison]
+"""(champion's digest, challenger's digest, how many challengers it is the best of) -> how they compare."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def choose(
     if incumbent.digest not in measured:
         reason = f"the best on the validation split: {measured[best.digest]:.3f} mAP"
     else:
-        lead = compare(incumbent.digest, best.digest)
+        lead = compare(incumbent.digest, best.digest, len(measured) - 1)
         told = f"{lead.ahead:+.3f} mAP [{lead.low:+.3f}, {lead.high:+.3f}] on {lead.queries} validation queries"
         if lead.ahead < promotion.margin or lead.low <= 0:
             return Choice(replace(incumbent, reason=f"unchanged: {best.method} leads by only {told}"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.batches import Article
 from contracts.files import Place, digest_of, read_table, write_table
+from orchestration.code_versions import code_version
 from orchestration.features import FeatureStore, compute_missing, matrix
 from orchestration.home import Home
 from orchestration.progress import Reporter
@@ -19,20 +20,33 @@ from serving.inference import PackageSession, pool
 
 Vectors = NDArray[np.float32]
 
+EMBEDDING = (
+    *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
+    *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
+    "serving.reference_pictures",
+)
+"""The code that turns pictures into vectors. What other code computed is computed again."""
+
+_PACKAGE = "package"
+
 
 @dataclass(frozen=True)
 class ArticleVectors:
-    """One unit vector an article: `vectors` is (N, D) float32; `digests` say what each was computed from."""
+    """One unit vector an article: `vectors` is (N, D) float32; `digests` say what each was computed from.
+
+    `package` is the digest of the package that computed them all.
+    """
 
     article_ids: tuple[str, ...]
     vectors: Vectors
     digests: tuple[str, ...]
+    package: str
 
 
 def photo_features(session: PackageSession, home: Home, images: dict[str, Path], report: Reporter) -> FeatureStore:
     """The photo vectors of `images` (digest -> file), segmentation included where the package segments."""
     package = session.package
-    store = FeatureStore(home.features(digest_of(["photo", package.digest]), session.precision))
+    store = FeatureStore(home.features(digest_of(["photo", package.digest]), computed_by(session)))
     size = None if package.segments else package.sizes.photo
     compute_missing(
         store, images, session.photo_vectors, size, lambda done, total: report(f"{package.method}: photos", done, total)
@@ -45,7 +59,7 @@ def article_features(
 ) -> tuple[FeatureStore, int]:
     """The features of single article `images` (digest -> file), and how many had to be computed."""
     package = session.package
-    store = FeatureStore(home.features(package.article_digest(), session.precision))
+    store = article_store(session, home)
     computed = compute_missing(
         store,
         images,
@@ -54,6 +68,16 @@ def article_features(
         lambda done, total: report(f"{package.method}: articles", done, total),
     )
     return store, computed
+
+
+def article_store(session: PackageSession, home: Home) -> FeatureStore:
+    """Where the features of single article images are kept."""
+    return FeatureStore(home.features(session.package.article_digest(), computed_by(session)))
+
+
+def computed_by(session: PackageSession) -> str:
+    """What shapes a feature beside the package and the picture: the precision and the code."""
+    return f"{session.precision}-{code_version(EMBEDDING)[:8]}"
 
 
 def article_vectors(
@@ -76,16 +100,18 @@ def embed_articles(
     }
     store, computed = article_features(session, home, images, report)
     ids = tuple(article.article_id for article in pictured)
-    digests = tuple(vector_digest(session, article.sha256) for article in pictured)
+    by = computed_by(session)
+    digests = tuple(vector_digest(article.sha256, session.package.digest, by) for article in pictured)
     if not pictured:
-        return ArticleVectors((), np.zeros((0, session.package.dimension), np.float32), ()), computed
+        nothing = np.zeros((0, session.package.dimension), np.float32)
+        return ArticleVectors((), nothing, (), session.package.digest), computed
     vectors, _ = article_vectors(session, store, [article.sha256 for article in pictured])
-    return ArticleVectors(ids, vectors, digests), computed
+    return ArticleVectors(ids, vectors, digests, session.package.digest), computed
 
 
-def vector_digest(session: PackageSession, image_digests: Sequence[str]) -> str:
-    """What an article's vector is computed from: its images, the package and the precision; never floats."""
-    return digest_of([list(image_digests), session.package.digest, session.precision])[:32]
+def vector_digest(image_digests: Sequence[str], package: str, by: str) -> str:
+    """What an article's vector is computed from: its images and the package, and by what; never floats."""
+    return digest_of([list(image_digests), package, by])[:32]
 
 
 def write_vectors(path: Place, vectors: ArticleVectors) -> None:
@@ -96,11 +122,12 @@ def write_vectors(path: Place, vectors: ArticleVectors) -> None:
         "digest": pa.array(list(vectors.digests), pa.string()),
         "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.vectors.shape[1]),
     }
-    write_table(path, pa.table(columns))
+    write_table(path, pa.table(columns).replace_schema_metadata({_PACKAGE: vectors.package}))
 
 
 def read_vectors(path: Place) -> ArticleVectors:
     """Read what `write_vectors` wrote."""
     table = read_table(path)
     ids, digests = (tuple(str(key) for key in table[name].to_pylist()) for name in ("article_id", "digest"))
-    return ArticleVectors(ids, matrix(table, "vector"), digests)
+    package = (table.schema.metadata or {}).get(_PACKAGE.encode(), b"").decode()
+    return ArticleVectors(ids, matrix(table, "vector"), digests, package)

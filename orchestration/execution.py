@@ -9,7 +9,7 @@ from itertools import groupby
 
 import dagster as dg
 
-from orchestration.asset import PARTITIONS_A_RUN
+from orchestration.asset import PARTITIONS_A_RUN, TRAINING_POOL
 from orchestration.attempts import read_attempt, read_attempts
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
@@ -83,7 +83,9 @@ def materialize(
             wanted = wanted & _failed_and_below(home, graph)
         failed: set[Target] = set()
         while wave := [one for one in out_of_date(instance, graph) if one[0] in wanted and one not in failed]:
-            for key, partitions in grouped(wave, Lineage(instance, graph)):
+            # A price, an article or a rollback is not kept waiting by hours of training.
+            soon = [one for one in wave if TRAINING_POOL not in (graph.get(one[0]).pools or ())]
+            for key, partitions in grouped(soon or wave[:1], Lineage(instance, graph)):
                 for ran in _run(job, instance, home, key, partitions):
                     done.ran.append(ran)
                     announce(ran)

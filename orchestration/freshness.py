@@ -24,6 +24,15 @@ CODE_TAG = "threadline/code"
 INPUT_TAG = "threadline/input."
 """Followed by the dependency's name: which of them changed can be told."""
 
+TAKEN_AS_IT_STANDS = {
+    dg.AssetKey("article_dna"): dg.AssetKey("fashion_dna"),
+    dg.AssetKey("candidate"): dg.AssetKey("retrieval_report"),
+}
+"""Asset -> the dependency that it does not wait for, but takes as it is.
+
+Trainings take hours, fail, or are cancelled: prices, new articles and a rollback go on with the model there is.
+"""
+
 _EVENT = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
@@ -99,11 +108,11 @@ class Lineage:
         return self._stale[key, partition]
 
     def settled(self, key: dg.AssetKey, partition: str | None = None) -> bool:
-        """Whether nothing that this is made from, however far upstream, is stale itself."""
+        """Whether nothing that this waits for, however far upstream, is stale itself."""
         if (key, partition) not in self._settled:
             self._settled[key, partition] = all(
                 not self.stale(parent, needed) and self.settled(parent, needed)
-                for parent, needed in self.needed(key, partition)
+                for parent, needed in self.awaited(key, partition)
             )
         return self._settled[key, partition]
 
@@ -118,6 +127,10 @@ class Lineage:
         """What this is directly made from."""
         parents = sorted(self._graph.get(key).parent_keys)
         return [(parent, needed) for parent in parents for needed in self._needed(key, parent, partition)]
+
+    def awaited(self, key: dg.AssetKey, partition: str | None = None) -> list[tuple[dg.AssetKey, str | None]]:
+        """What of that has to be up to date first."""
+        return [one for one in self.needed(key, partition) if one[0] != TAKEN_AS_IT_STANDS.get(key)]
 
     def _input_versions(self, key: dg.AssetKey, partition: str | None) -> dict[str, dict[str, str | None]]:
         return {
@@ -173,11 +186,11 @@ class Look:
     lineage: Lineage
 
     def wanted(self, key: dg.AssetKey) -> list[str | None]:
-        """The partitions that are out of date, while neither they nor what they need is being made."""
+        """The partitions that are out of date, while neither they nor what they wait for is being made."""
         return [
             partition
             for partition in self.lineage.out_of_date(key)
-            if self.being_made.isdisjoint([(key, partition), *self.lineage.needed(key, partition)])
+            if self.being_made.isdisjoint([(key, partition), *self.lineage.awaited(key, partition)])
         ]
 
 
@@ -203,7 +216,7 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
     @property
     def description(self) -> str:
         """Shown beside it."""
-        return "Made from something else than there is now; neither it nor what it needs is being made."
+        return "Made from something else than there is now; neither it nor what it waits for is being made."
 
     async def evaluate(  # type: ignore[override] # Dagster awaits it
         self, context: dg.AutomationContext[dg.AssetKey]

@@ -85,13 +85,13 @@ class Home:
         """Pictures decoded once, at training size."""
         return self.root / "pictures"
 
-    def features(self, model: str, precision: str) -> Path:
-        """Features by image digest, for one model and precision."""
-        return self.root / "features" / f"{model[:16]}-{precision}"
+    def features(self, model: str, by: str) -> Path:
+        """Features by image digest, for one model and what it was computed by: precision and code."""
+        return self.root / "features" / f"{model[:16]}-{by}"
 
-    def mask(self, model: str, precision: str, sha256: str) -> Path:
-        """The predicted mask of the photo with this digest."""
-        return self.root / "masks" / f"{model[:16]}-{precision}" / sha256[:2] / f"{sha256}.png"
+    def mask(self, model: str, by: str, sha256: str) -> Path:
+        """The mask of the photo with this digest, predicted by a model, a precision and the code."""
+        return self.root / "masks" / f"{model[:16]}-{by}" / sha256[:2] / f"{sha256}.png"
 
     def evaluation(self, digest: str, looks: str) -> Place:
         """The evaluation of a package on one frozen set of queries and gallery."""

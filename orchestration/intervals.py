@@ -44,3 +44,28 @@ def bootstrap_intervals(
     )
     ends = np.stack(found.confidence_interval, axis=-1)  # (S, 2)
     return [(float(low), float(high)) for low, high in ends]
+
+
+def bootstrap_interval_of_ratio(
+    sums: NDArray[np.float64], sizes: NDArray[np.float64], level: float = LEVEL, *, seed: int = 0
+) -> Interval:
+    """The percentile bootstrap interval at `level` of a mean over groups of queries, drawn anew as wholes.
+
+    `sums` (G,) are the groups' sums of the figure and `sizes` (G,) their numbers of queries. A single group gives an
+    interval without end: nothing is known of another.
+    """
+    if len(sums) < 2:
+        return -np.inf, np.inf
+    from scipy.stats import bootstrap  # takes most of a second to import
+
+    found = bootstrap(
+        (sums, sizes),
+        lambda total, size, axis: total.sum(axis) / size.sum(axis),
+        paired=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH_BYTES // sums.nbytes),
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from contracts.batches import Article
+from contracts.errors import ThreadlineError
 from contracts.index import Points
 from contracts.model_package import read_package
 from orchestration.embedding import read_vectors
@@ -24,7 +25,8 @@ def collection_name(digest: str) -> str:
 def gather_points(workspace: Workspace, articles: Sequence[Article], digest: str) -> Points:
     """The points of all `articles` that have images, for the package with this digest.
 
-    Each vector comes from the batch that brought the article's images.
+    Each vector comes from the batch that brought the article's images. Raises ThreadlineError where a batch's vectors
+    are of another package: the candidate changed after they were made.
     """
     pictured = [article for article in articles if article.images]
     of_batch: dict[str, list[int]] = defaultdict(list)
@@ -34,6 +36,9 @@ def gather_points(workspace: Workspace, articles: Sequence[Article], digest: str
     digests = [""] * len(pictured)
     for name, rows in of_batch.items():  # one batch at a time: all of their vectors are there once
         held = read_vectors(workspace.home.vectors(name))
+        if held.package != digest:
+            message = f"the vectors of {name} are of another package than the candidate"
+            raise ThreadlineError(message, "make `article_vectors` again; the automation does")
         place = {key: at for at, key in enumerate(held.article_ids)}
         found = [place[pictured[row].article_id] for row in rows]
         vectors[rows] = held.vectors[found]

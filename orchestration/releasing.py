@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 
 from contracts.errors import ThreadlineError
 from contracts.files import write_json
@@ -14,23 +15,37 @@ from orchestration.resources import Workspace
 from orchestration.trainings import Outcome, read_outcome
 
 
-def read_collection(home: Home) -> str:
-    """The reference of the collection that was made last."""
-    return str(json.loads(home.derived("index").read_text(encoding="utf-8"))["collection"])
+@dataclass(frozen=True)
+class Indexed:
+    """The collection that was made last, and the package that it is of: what is released together."""
+
+    package: Candidate
+    collection: str
 
 
-def publish(workspace: Workspace, candidate: Candidate, collection: str) -> Release:
-    """Register the candidate as a version of the serving model and let it serve with its collection.
+def read_indexed(home: Home) -> Indexed:
+    """What `write_indexed` wrote."""
+    value = json.loads(home.derived("index").read_text(encoding="utf-8"))
+    return Indexed(Candidate(**value["package"]), str(value["collection"]))
+
+
+def write_indexed(home: Home, indexed: Indexed) -> None:
+    """Write it in one step."""
+    write_json(home.derived("index"), asdict(indexed))
+
+
+def publish(workspace: Workspace, indexed: Indexed) -> Release:
+    """Register the package as a version of the serving model and let it serve with its collection.
 
     The collection's tag is written first and the alias last, so a reader sees the old release or the new one.
     """
     from orchestration.tracking import register_serving
 
-    outcome = _outcome(workspace, candidate)
-    version = register_serving(workspace.home.tracking_uri, candidate.method, outcome.version)
-    workspace.registry.publish(version, collection)
+    outcome = _outcome(workspace, indexed.package)
+    version = register_serving(workspace.home.tracking_uri, indexed.package.method, outcome.version)
+    workspace.registry.publish(version, indexed.collection)
     release = workspace.registry.champion()
-    if release is None or release.digest != candidate.digest:
+    if release is None or release.digest != indexed.package.digest:
         raise ThreadlineError("the registry does not serve what was published", "materialise `release` again")
     return release
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from contracts.batches import Article, Pair, Photo
+from contracts.errors import ThreadlineError
 from contracts.files import digest_of, digest_of_rows, sha256_of_file
 from contracts.splits import Member
+from orchestration.dvc_data import manifest
 from orchestration.home import Home
 from training.sets import ArticleImages, LookPhoto, LookSet, Segmentation
 
@@ -131,13 +133,13 @@ def look_rows(
     return LookSet(looks, tuple(article_rows((a for a in articles if a.article_id in members), sides)))
 
 
-def with_masks(looks: LookSet, model: str, precision: str, home: Home) -> LookSet:
-    """The set with the predicted mask of each photo, its path relative to the home."""
+def with_masks(looks: LookSet, model: str, by: str, home: Home) -> LookSet:
+    """The set with the mask of each photo that `model` predicted (see `Home.mask`), its path relative to the home."""
     photos = tuple(
         replace(
             photo,
-            mask=home.mask(model, precision, photo.sha256).relative_to(home.root),
-            mask_sha256=digest_of([model, precision, photo.sha256]),
+            mask=home.mask(model, by, photo.sha256).relative_to(home.root),
+            mask_sha256=digest_of([model, by, photo.sha256]),
         )
         for photo in looks.photos
     )
@@ -155,15 +157,20 @@ def version_of(rows: Sequence[Any], *, without: tuple[str, ...] = ("image", "ima
 
 
 def resolve_masks(rows: Sequence[Segmentation], data: Path) -> list[Segmentation]:
-    """The rows with absolute paths, without those whose batch was removed."""
-    resolved = [replace(row, image=data / row.image, mask=data / row.mask) for row in rows]
-    return [row for row in resolved if row.image.exists() and row.mask.exists()]
+    """The rows with absolute paths, without those whose batch was removed.
+
+    Raises ThreadlineError where a file is missing that the data version names, as the others here do.
+    """
+    gone = _removed(data, [path for row in rows for path in (row.image, row.mask)])
+    kept = [row for row in rows if gone.isdisjoint((row.image, row.mask))]
+    return [replace(row, image=data / row.image, mask=data / row.mask) for row in kept]
 
 
 def resolve_articles(rows: Sequence[ArticleImages], data: Path) -> list[ArticleImages]:
     """The rows with absolute paths, without those whose batch was removed."""
-    resolved = [replace(row, images=tuple(data / image for image in row.images)) for row in rows]
-    return [row for row in resolved if all(image.exists() for image in row.images)]
+    gone = _removed(data, [image for row in rows for image in row.images])
+    kept = [row for row in rows if gone.isdisjoint(row.images)]
+    return [replace(row, images=tuple(data / image for image in row.images)) for row in kept]
 
 
 def resolve_looks(looks: LookSet, data: Path, home: Path) -> LookSet:
@@ -173,6 +180,7 @@ def resolve_looks(looks: LookSet, data: Path, home: Path) -> LookSet:
     """
     articles = resolve_articles(looks.articles, data)
     there = {article.article_id for article in articles}
+    gone = _removed(data, [photo.image for photo in looks.photos])
     photos = (
         replace(
             photo,
@@ -181,5 +189,21 @@ def resolve_looks(looks: LookSet, data: Path, home: Path) -> LookSet:
             articles=tuple(article_id for article_id in photo.articles if article_id in there),
         )
         for photo in looks.photos
+        if photo.image not in gone
     )
-    return LookSet(tuple(p for p in photos if p.articles and p.image.exists()), tuple(articles))
+    return LookSet(tuple(photo for photo in photos if photo.articles), tuple(articles))
+
+
+def _removed(data: Path, paths: Sequence[Path]) -> set[Path]:
+    """Those of `paths`, relative to `data`, that are no more because their batch was removed.
+
+    Raises ThreadlineError where the data version still names one: learning from half of the data would be recorded
+    as learning from all of it.
+    """
+    missing = {path for path in paths if not (data / path).exists()}
+    lost = sorted(missing & {Path(name) for name in manifest(data.parent).files}) if missing else []
+    if lost:
+        raise ThreadlineError(
+            f"{len(lost):,} files of this data version are not here, {data / lost[0]} first", "run: dvc pull"
+        )
+    return missing

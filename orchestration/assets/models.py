@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contracts.files import digest_of
 from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
 from orchestration.assets.trained import train
-from orchestration.embedding import article_features
+from orchestration.embedding import EMBEDDING, article_features
 from orchestration.rows import read_rows
 from orchestration.tables import merge_catalogue
 from orchestration.training_sets import resolve_articles, resolve_looks
@@ -44,13 +44,6 @@ MATCHING_CODE = (*_SHARED, *_MATCHING)
 
 REID_CODE = (*_SHARED, *_REID)
 """The code that shapes the strong baseline."""
-
-EMBEDDING = (
-    *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
-    *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
-    "serving.reference_pictures",
-)
-"""The code that turns pictures into vectors."""
 
 _LIBRARIES = ("torch", "timm", "openvino")
 _TRAINS = frozenset({"pytorch", "mlflow"})

@@ -10,7 +10,7 @@ from contracts.images import read
 from contracts.masks import read_mask, segmented
 from orchestration.asset import STREET_BATCH, Made, Step, asset
 from orchestration.assets.trained import train
-from orchestration.masking import predict_masks
+from orchestration.masking import PREDICTION, predict_masks, predicted_by
 from orchestration.rows import read_rows, write_rows
 from orchestration.shown import side_by_side
 from orchestration.training_sets import look_version, resolve_masks, with_masks
@@ -28,11 +28,6 @@ _NETWORK = (
     *("training.ibn", "training.looks", "training.metrics", "training.samplers", "training.weights"),
     "training.frozen_stages",
     *("contracts.images", "contracts.masks"),
-)
-_PREDICTION = (
-    *("contracts.images", "contracts.masks", "orchestration.masking"),
-    *("serving.inference", "serving.precision", "serving.runtimes", "serving.openvino_split"),
-    "serving.reference_pictures",
 )
 
 SHOWN = 3
@@ -60,7 +55,7 @@ def street2fashion(step: Step) -> Made:
 @asset(
     deps=["street_batches", "street2fashion"],
     group="segmentation",
-    code=_PREDICTION,
+    code=PREDICTION,
     partitions=STREET_BATCH,
     kinds=frozenset({"onnx"}),
 )
@@ -74,7 +69,8 @@ def masks(step: Step) -> Made:
     photos = [photo for photo in read_street_batch(root).photos if photo.op != "delete"]
     session = workspace.session(model)
     computed, version = predict_masks(session, workspace.home, photos, root, step.report)
-    places = [(root / p.image, workspace.home.mask(model, session.precision, p.sha256)) for p in photos[:SHOWN]]
+    by = predicted_by(session)
+    places = [(root / p.image, workspace.home.mask(model, by, p.sha256)) for p in photos[:SHOWN]]
     people = [[picture, segmented(picture, read_mask(mask))] for picture, mask in ((read(p), m) for p, m in places)]
     shown = {"examples": side_by_side(people)} if people else {}
     return Made(version, {"photos": len(photos), "computed": computed, **shown})
@@ -88,6 +84,9 @@ def segmented_look_set(step: Step) -> Made:
     if model is None:
         write_rows(home.derived("segmented_look_set"), [LookSet((), ())], LookSet)
         return Made("none", {"photos": "none: there is no segmentation model yet"})
-    looks = with_masks(read_looks(workspace, "look_set"), model, workspace.session(model).precision, home)
+    looks, session = read_looks(workspace, "look_set"), workspace.session(model)
+    # `masks` may have worked on a machine whose runtime computes otherwise.
+    predict_masks(session, home, looks.photos, workspace.data, step.report)
+    looks = with_masks(looks, model, predicted_by(session), home)
     write_rows(home.derived("segmented_look_set"), [looks], LookSet)
     return Made(digest_of([look_version(looks), model]), {"photos": len(looks.photos), "articles": len(looks.articles)})

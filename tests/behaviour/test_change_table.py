@@ -130,7 +130,9 @@ def test_an_attribute_of_a_training_member_corrected(world: World) -> None:
     certain, possible = world.planned()
     assert "catalogue" in certain and {"fashion_dna", "studio2shop", "fashion2shop"} <= possible
     models = {"fashion_dna", "article_dna[one]", "studio2shop", "fashion2shop"} | REPORT
-    assert world.settle() == TABLES_OF_CATALOGUE | models | {"article_vectors[one]"} | INDEX
+    at_once = {"article_dna[one]", "article_vectors[one]"} | INDEX
+    ran = world.settle(twice={"article_dna[one]", "article_vectors[one]"})
+    assert ran == TABLES_OF_CATALOGUE | models | at_once, "with the DNA of before, which serves, and with the new one"
     looked_at = world.held_out()
     assert world.pictures == {
         "article_features": len(rows),
@@ -204,7 +206,16 @@ def test_a_cancelled_training_waits_for_other_inputs_or_a_command(
             world.settle()
     assert read_attempts(world.workspace.home)["reid_baseline", None].cancelled
     assert world.settle() == set()
-    assert "reid_baseline" in {one.asset for one in materialize(world.workspace).ran}
+
+    new_articles(world, "two", 2)
+    world.command("rollback", world.served()[0], "--who", "an operator", "--reason", "to be sure")
+    ran = world.settle()
+    assert {"candidate", "article_vectors[two]"} | INDEX <= ran, "prices, articles and decisions do not wait for it"
+    assert "reid_baseline" not in ran and "two-1" in world.served()[1]
+
+    world.correct(lambda row: dataclasses.replace(row, price=1.0), world.articles[0].article_id)
+    ran_in_order = [one.asset for one in materialize(world.workspace).ran]
+    assert ran_in_order.index("release") < ran_in_order.index("reid_baseline")
 
 
 def test_a_worse_challenger(world: World) -> None:
@@ -220,6 +231,7 @@ def test_a_better_challenger_its_approval_a_rollback_and_its_end(world: World) -
     """Every vector is made anew by the better package, once it is approved, and none when the old one comes back."""
     old, _ = world.served()
     world.set_up("[promotion]", "[promotion]\napproval = 'manual'")
+    assert world.settle() == {"candidate"}
     world.configure(better(tiny_preset()))
     assert world.settle() == {"reid_baseline"} | REPORT
     assert world.served()[0] == old, "nobody has approved the better one yet"

@@ -28,8 +28,8 @@ from contracts.ledger import LedgerRow, write_ledger
 from contracts.model_package import ModelPackage, Sizes, graph_path, write_package
 from contracts.splits import SplitShares
 from orchestration.definitions import build_definitions
-from orchestration.embedding import embed_articles, write_vectors
-from orchestration.features import CHUNK, FeatureStore
+from orchestration.embedding import article_store, embed_articles, write_vectors
+from orchestration.features import CHUNK
 from orchestration.instance import open_instance
 from orchestration.memory import forget_peak, peak_mib
 from orchestration.observation import observe, record
@@ -325,7 +325,7 @@ def _write_ledger(given: Given, batches: int) -> None:
 def _keep_features(given: Given, first: int, features: made_up.Floats) -> None:
     """Keep the features of the articles from the number `first` on, in pieces as embedding would."""
     session = _session(given)
-    store = FeatureStore(given.workspace.home.features(session.package.article_digest(), session.precision))
+    store = article_store(session, given.workspace.home)
     for start in range(0, len(features), CHUNK):
         rows = features[start : start + CHUNK]
         store.add([image_digest(first + start + row) for row in range(len(rows))], rows)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from contracts.batches import Article
+from contracts.errors import ThreadlineError
 from contracts.model_package import ModelPackage, Sizes, graph_path, write_package
 from orchestration.embedding import ArticleVectors, write_vectors
 from orchestration.points import gather_points
@@ -39,8 +41,10 @@ def article(key: str, batch: str | None) -> Article:
 
 def test_points_take_each_vector_from_the_batch_of_the_images(tmp_path: Path) -> None:
     workspace, digest = workspace_of(tmp_path)
-    one = ArticleVectors(("a", "b", "c"), np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32), ("1a", "1b", "1c"))
-    two = ArticleVectors(("d", "b"), np.array([[-1, 0], [0, -1]], np.float32), ("2d", "2b"))
+    one = ArticleVectors(
+        ("a", "b", "c"), np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32), ("1a", "1b", "1c"), digest
+    )
+    two = ArticleVectors(("d", "b"), np.array([[-1, 0], [0, -1]], np.float32), ("2d", "2b"), digest)
     for name, vectors in (("one", one), ("two", two)):
         write_vectors(workspace.home.vectors(name), vectors)
     articles = [article("a", "one"), article("b", "two"), article("c", "one"), article("d", "two"), article("e", None)]
@@ -54,3 +58,10 @@ def test_points_take_each_vector_from_the_batch_of_the_images(tmp_path: Path) ->
 def test_a_catalogue_without_pictures_has_no_points(tmp_path: Path) -> None:
     workspace, digest = workspace_of(tmp_path)
     assert gather_points(workspace, [article("e", None)], digest).vectors.shape == (0, 2)
+
+
+def test_vectors_of_another_package_make_no_points(tmp_path: Path) -> None:
+    workspace, digest = workspace_of(tmp_path)
+    write_vectors(workspace.home.vectors("one"), ArticleVectors(("a",), np.ones((1, 2), np.float32), ("1a",), "other"))
+    with pytest.raises(ThreadlineError, match="the vectors of one are of another package"):
+        gather_points(workspace, [article("a", "one")], digest)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from contracts.batches import Article, CatalogueBatch, Pair, Photo, StreetBatch, write_street_batch
+from contracts.errors import ThreadlineError
+from orchestration import dvc_data
 from orchestration.tables import batch_of, build_photos, merge_catalogue, merge_street
 from orchestration.training_sets import (
     admitted_articles,
@@ -148,3 +152,24 @@ def test_what_was_removed_is_passed_over_when_it_is_read(tmp_path: Path) -> None
     there = resolve_looks(looks, tmp_path, tmp_path)
     assert [one.article_id for one in there.articles] == ["b"]
     assert [(one.photo_id, one.articles) for one in there.photos] == [("q", ("b",))]
+
+
+def test_a_picture_that_the_data_version_names_and_that_is_not_here_stops_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    root = tmp_path / "workspace"
+    images = root / "data" / "images"
+    images.mkdir(parents=True)
+    dvc_data.init(root)
+    for name in ("p", "q", "a", "b"):
+        (images / f"{name}.jpg").write_text(name)
+    dvc_data.add_all(root)
+    rows = [article("a"), article("b")]
+    looks = look_rows([photo("p"), photo("q")], [Pair("p", "a"), Pair("q", "b")], rows, SIDES)
+    (images / "b.jpg").unlink()
+    with pytest.raises(ThreadlineError, match=r"1 files of this data version are not here, .*b\.jpg first") as error:
+        resolve_looks(looks, root / "data", root)
+    assert error.value.remedy == "run: dvc pull"
+    dvc_data.add_all(root)
+    assert [one.photo_id for one in resolve_looks(looks, root / "data", root).photos] == ["p"], "now it was removed"

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from orchestration.intervals import bootstrap_intervals
+from orchestration.intervals import bootstrap_interval_of_ratio, bootstrap_intervals
 
 
 def hits(count: int, share: float, seed: int = 0) -> np.ndarray:
@@ -63,3 +63,18 @@ def test_one_row_has_no_width_and_none_no_interval() -> None:
     assert bootstrap_intervals(np.array([[0.5, 1.0]])) == [(0.5, 0.5), (1.0, 1.0)]
     with pytest.raises(ValueError, match="without values"):
         bootstrap_intervals(np.empty((0, 2)))
+
+
+def test_groups_of_one_query_are_queries() -> None:
+    values = np.random.default_rng(0).normal(size=80)
+    assert bootstrap_interval_of_ratio(values, np.ones(80)) == pytest.approx(bootstrap_intervals(values[:, None])[0])
+
+
+def test_groups_are_drawn_as_wholes() -> None:
+    """Every query of a group alike: as many draws as there are groups, however many queries they have."""
+    of_groups = np.random.default_rng(0).normal(size=30)
+    low, high = bootstrap_interval_of_ratio(of_groups * 7, np.full(30, 7.0))
+    assert (low, high) == pytest.approx(bootstrap_interval_of_ratio(of_groups, np.ones(30)))
+    ((narrow_low, narrow_high),) = bootstrap_intervals(np.repeat(of_groups, 7)[:, None])
+    assert high - low > 2 * (narrow_high - narrow_low)
+    assert bootstrap_interval_of_ratio(np.array([3.0]), np.array([7.0])) == (-np.inf, np.inf)
