@@ -16,7 +16,7 @@ from orchestration.code_versions import code_version
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace
 from orchestration.training_sets import resolve_looks
-from orchestration.trainings import plain, read_outcome
+from orchestration.trainings import decoded_pictures, plain, read_outcome
 from orchestration.workspace_tables import read_looks
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _train(workspace: Workspace, model: Model, config: Any, place: Path, report:
         context = TrainingContext(
             out=fresh,
             checkpoints=work / "checkpoints",
-            pictures=workspace.home.pictures,
+            pictures=decoded_pictures(workspace.home),
             plots=work / "plots",
             report=show,
             log=lambda _values, _step: None,

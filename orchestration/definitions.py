@@ -13,10 +13,11 @@ from contracts.quiet import nothing_phones_home
 from orchestration.alerts import alerts
 from orchestration.assets import models, queries, raw, segmentation, serving, tables
 from orchestration.attempts import read_attempt
+from orchestration.dvc_data import data_version
 from orchestration.executors import executor_of
-from orchestration.freshness import MayTry, OutOfDate
+from orchestration.freshness import Lineage, MayTry, OutOfDate
 from orchestration.graph_resources import resources
-from orchestration.incoming import incoming, intake
+from orchestration.incoming import incoming, intake, photos_are_coming
 from orchestration.observation import PARTITIONS, observe
 from orchestration.progress import Reporter
 from orchestration.resources import Workspace, workspace_from_environment
@@ -88,14 +89,26 @@ def fitted(spec: dg.AssetSpec, workspace: Workspace) -> dg.AssetSpec:
 
 
 def may_try_in(workspace: Workspace) -> MayTry:
-    """Whether the automation may try something (again), from the attempts that have not succeeded."""
+    """Whether the automation may try something (again), from the attempts that have not succeeded.
 
-    def may_try(key: dg.AssetKey, partition: str | None, inputs: str) -> bool:
+    Sides are not given while photos are on their way: their pairs hold together what would be split otherwise.
+    """
+
+    def may_try(lineage: Lineage, key: dg.AssetKey, partition: str | None) -> bool:
+        now_s = time.time()
+        if key == tables.splits.key and _pairs_are_coming(workspace, lineage, now_s):
+            return False
         failed = read_attempt(workspace.home, key.to_user_string(), partition)
-        policy = workspace.configuration.retries
-        return failed is None or failed.may_be_repeated(inputs, time.time(), policy.most, policy.backoff_s)
+        policy, inputs = workspace.configuration.retries, lineage.inputs(key, partition) or ""
+        return failed is None or failed.may_be_repeated(inputs, now_s, policy.most, policy.backoff_s)
 
     return may_try
+
+
+def _pairs_are_coming(workspace: Workspace, lineage: Lineage, now_s: float) -> bool:
+    """Whether photos are to be judged, or the graph was not told of all batches yet."""
+    is_told = lineage.data_version(raw.data_manifest.key) == (data_version(workspace.root) or "empty")
+    return not is_told or photos_are_coming(workspace.places, now_s)
 
 
 def automation_sensor() -> dg.AutomationConditionSensorDefinition:

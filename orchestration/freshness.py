@@ -174,8 +174,8 @@ class Lineage:
         return {r.partition_key: dict(r.asset_materialization.tags or {}) for r in records if r.asset_materialization}
 
 
-MayTry = Callable[[dg.AssetKey, str | None, str], bool]
-"""(asset, partition, digest of the inputs) -> whether the automation may try; False after too many failures."""
+MayTry = Callable[[Lineage, dg.AssetKey, str | None], bool]
+"""(what is known, asset, partition) -> whether the automation may try; False after too many failures."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
     remembered, for each dependency of each asset.
     """
 
-    def __init__(self, may_try: MayTry = lambda key, partition, inputs: True) -> None:
+    def __init__(self, may_try: MayTry = lambda lineage, key, partition: True) -> None:
         self._may_try = may_try
 
     @property
@@ -226,7 +226,7 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
         if view not in _LOOKS:
             _LOOKS.setdefault(view, await _look(view))
         look = _LOOKS[view]
-        stale = [p for p in look.wanted(key) if self._may_try(key, p, look.lineage.inputs(key, p) or "")]
+        stale = [p for p in look.wanted(key) if self._may_try(look.lineage, key, p)]
         partitions = context.partitions_def
         if not stale:
             subset = context.get_empty_subset()

@@ -31,6 +31,9 @@ WHO = "automation"
 QUIET_S, PATIENT_S = 5.0, 120.0
 """How long nothing has changed in a delivery that is whole, and in one of which something is missing, to be judged."""
 
+SOON_S = 600.0
+"""For how long a delivery that nobody could judge is taken for one that is on its way."""
+
 DELIVERY_TAG = "threadline/delivery"
 
 _UNFINISHED = [
@@ -87,6 +90,12 @@ def to_judge(places: Places, waiting: Sequence[Delivery], now_s: float) -> list[
         if now_s - one.changed_s >= (QUIET_S if _is_whole(places, one) else PATIENT_S)
         and not is_being_judged(places, one.kind, one.batch)
     ]
+
+
+def photos_are_coming(places: Places, now_s: float) -> bool:
+    """Whether photos that were delivered lately, or are being judged, will be accepted or rejected soon."""
+    street = [one for one in unjudged(places) if one.kind == "street"]
+    return any(now_s - one.changed_s < SOON_S or is_being_judged(places, one.kind, one.batch) for one in street)
 
 
 @dg.op(pool="intake", required_resource_keys={"workspace"})

@@ -235,7 +235,7 @@ def _forget(workspace: Workspace, digests: tuple[str, ...]) -> None:
     """Erase what is derived from the pictures: records of training size, masks, features, facts, sheets."""
     home = workspace.home
     table = FactTable(workspace.places.home)
-    for path in home.pictures.glob("*.records") if home.pictures.is_dir() else ():
+    for path in home.pictures.rglob("*.records"):
         _forget_records(path, digests)
     for digest in digests:
         table.forget(digest)

@@ -11,8 +11,11 @@ from typing import Any
 
 from contracts.files import digest_of, new_directory, write_json
 from contracts.model_package import Provenance, read_package
+from orchestration.code_versions import code_version
 from orchestration.home import Home
 from orchestration.progress import Reporter
+
+_DECODING = ("contracts.images", "contracts.masks", "training.pictures")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,16 @@ def run_training(job: Job, home: Home, report: Reporter) -> Outcome:
     return outcome
 
 
+def decoded_pictures(home: Home) -> Path:
+    """Where pictures of training size are kept; those that other code decoded are taken away."""
+    place = home.pictures / code_version(_DECODING)
+    for old in home.pictures.glob("*"):
+        if old != place:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
 def _train(job: Job, home: Home, report: Reporter) -> Outcome:
     # torch is imported here and nowhere else in the graph's steps that do not train
     from training.allocation import release_freed_memory
@@ -97,14 +110,14 @@ def _train(job: Job, home: Home, report: Reporter) -> Outcome:
     provenance = Provenance(
         data_version=job.data_version, inputs=job.inputs, code_version=job.code_version, config=plain(job.config)
     )
-    for directory in (checkpoints, plots, home.pictures):
+    for directory in (checkpoints, plots):
         directory.mkdir(parents=True, exist_ok=True)
     try:
         with new_directory(out) as fresh:
             context = TrainingContext(
                 out=fresh,
                 checkpoints=checkpoints,
-                pictures=home.pictures,
+                pictures=decoded_pictures(home),
                 plots=plots,
                 report=show,
                 log=log,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from contracts.images import Picture
+from contracts.model_package import ModelPackage, Sizes
+from orchestration import embedding
+from orchestration.embedding import article_store, computed_by, vector_digest
 from orchestration.features import CHUNK, FeatureStore, compute_missing, forget
+from orchestration.home import Home
+from serving.inference import PackageSession
 
 
 def pictures(folder: Path, count: int) -> dict[str, Path]:
@@ -75,3 +82,15 @@ def test_a_store_sees_what_others_added_and_what_was_erased(tmp_path: Path) -> N
     assert FeatureStore(tmp_path).get(["b", "c"]).tolist() == [[2, 3], [4, 5]]
     other.unlink()
     assert FeatureStore(tmp_path).missing(["b", "c"]) == ["c"]
+
+
+def test_what_other_code_computed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModelPackage(method="m", kind="matching", sizes=Sizes(), dimension=2, files={})
+    session = cast("PackageSession", SimpleNamespace(precision="float32", package=package))
+    home = Home(tmp_path)
+    article_store(session, home).add(["picture"], np.ones((1, 2), np.float32))
+    assert article_store(session, home).missing(["picture"]) == []
+    here = computed_by(session)
+    monkeypatch.setattr(embedding, "code_version", lambda modules: "another-code")
+    assert article_store(session, home).missing(["picture"]) == ["picture"]
+    assert vector_digest(["picture"], "package", here) != vector_digest(["picture"], "package", computed_by(session))

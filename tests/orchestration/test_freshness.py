@@ -44,7 +44,7 @@ class World:
             deps=deps,
             partitions_def=partitions,
             code_version=self.code,
-            automation_condition=OutOfDate(lambda key, partition, inputs: name not in self.given_up),
+            automation_condition=OutOfDate(lambda lineage, key, partition: name not in self.given_up),
         )
         def body(context: dg.AssetExecutionContext) -> Any:
             if name in self.failing:

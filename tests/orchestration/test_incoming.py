@@ -22,10 +22,12 @@ from orchestration.incoming import (
     DELIVERY_TAG,
     PATIENT_S,
     QUIET_S,
+    SOON_S,
     WHO,
     intake,
     look,
     next_attempt,
+    photos_are_coming,
     to_judge,
     unjudged,
 )
@@ -196,3 +198,18 @@ def write_street_batch_of_one(places: Places) -> None:
     root.mkdir(parents=True)
     (root / "p.jpg").write_text("whatever it is")
     write_street_batch(root, [Photo("p", image="p.jpg", sha256="0" * 64)], [])
+
+
+def test_photos_are_on_their_way_until_they_are_accepted_or_rejected(places: Places) -> None:
+    def coming(after_s: float = 0) -> bool:
+        return photos_are_coming(places, time.time() + after_s)
+
+    deliver_spring(places.delivered("catalogue", "autumn"))
+    assert not coming(), "articles bring no pairs"
+    deliver_messy_street(places.delivered("street", "june"))
+    assert coming()
+    assert not coming(after_s=SOON_S + 1), "what nobody can judge holds nothing up for long"
+    with waiting_for(judging_lock(places, "street", "june")):
+        assert coming(after_s=SOON_S + 1)
+    accept(places, "street", "june", WHO)
+    assert not coming()

@@ -47,7 +47,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     dvc_data.push(made.root, "far")
     article = made.places.accepted("catalogue", "spring") / "images" / "a7.jpg"
     digest = sha256_of_file(article)
-    PictureStore(made.home.pictures, (32, 24)).take([Source(article, digest)])
+    PictureStore(made.home.pictures / "code", (32, 24)).take([Source(article, digest)])
     FeatureStore(made.home.features("m" * 64, "float32")).add([digest, "other"], np.ones((2, 3), np.float32))
     package = ModelPackage(
         method="reid",
@@ -69,7 +69,7 @@ def files_with(root: Path, content: bytes) -> list[Path]:
 
 def test_an_article_is_gone_from_everywhere(workspace: Workspace, tmp_path: Path) -> None:
     picture = (workspace.places.accepted("catalogue", "spring") / "images" / "a7.jpg").read_bytes()
-    record = next(workspace.home.pictures.glob("*.records"))
+    record = next(workspace.home.pictures.rglob("*.records"))
     assert len(files_with(tmp_path, picture)) == 3  # the data, DVC's cache, and the remote
     assert np.any(np.fromfile(record, np.uint8))
     done = purge(workspace, "a7", "ann", "the brand asked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from contracts.files import write_text
 from contracts.model_package import read_package
 from orchestration import trainings
 from orchestration.configuration import TEMPLATE
+from orchestration.home import Home
 from orchestration.resources import Workspace
 from orchestration.silence import silent
-from orchestration.trainings import Job, run_training
+from orchestration.trainings import Job, decoded_pictures, run_training
 from tests.serving.fixtures import empty_registry, shop
 from tests.serving.shop import Shop
 from tests.training.test_fit import SCHEDULE, Line, batches
@@ -53,3 +55,13 @@ def test_nothing_is_learnt_again_after_the_tracking_server_was_away(
     assert outcome.digest == read_package(package).digest and outcome.version == "1"
     assert steps == []
     assert not home.checkpoints(job.key).exists()
+
+
+def test_pictures_that_other_code_decoded_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / ".threadline")
+    before = decoded_pictures(home)
+    (before / "plain-4x3.records").touch()
+    assert decoded_pictures(home) == before and list(before.iterdir())
+    monkeypatch.setattr(trainings, "code_version", lambda modules: "another")
+    after = decoded_pictures(home)
+    assert after != before and [*home.pictures.iterdir()] == [after] and not [*after.iterdir()]
