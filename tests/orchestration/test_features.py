@@ -85,7 +85,7 @@ def test_a_store_sees_what_others_added_and_what_was_erased(tmp_path: Path) -> N
 
 
 def test_what_other_code_computed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = ModelPackage(method="m", kind="matching", sizes=Sizes(), dimension=2, files={})
+    package = ModelPackage(method="m", kind="matching", sizes=Sizes(), dimension=2, files={"article_encoder": "e"})
     session = cast("PackageSession", SimpleNamespace(precision="float32", package=package))
     home = Home(tmp_path)
     article_store(session, home).add(["picture"], np.ones((1, 2), np.float32))
