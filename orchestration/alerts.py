@@ -14,6 +14,7 @@ from contracts.logs import without_secrets
 from orchestration.expectations.verdict import read_verdict
 from orchestration.freshness import Lineage
 from orchestration.incoming import unjudged
+from orchestration.instance import forget_tick_logs
 from orchestration.resources import Workspace
 from orchestration.runs import failed_attempts
 from orchestration.stewardship import deliveries
@@ -120,9 +121,13 @@ def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
     minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING, required_resource_keys={"workspace"}
 )
 def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Tells of each matter once: in the log, and at the webhook that `threadline.toml` names."""
+    """Tells of each matter once: in the log, and at the webhook that `threadline.toml` names.
+
+    It looks seldom enough to be the one that also deletes the sensors' old logs.
+    """
     repository = context.repository_def
     assert repository is not None
+    forget_tick_logs(context.instance, repository.name, time.time())
     workspace: Workspace = context.resources.workspace
     known = set(json.loads(context.cursor or "[]"))
     told = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from contracts.files import write_text
 from orchestration.alerts import Alert, alerts, present_alerts, tell
@@ -22,6 +24,7 @@ from orchestration.attempts import attempt
 from orchestration.definitions import build_definitions
 from orchestration.expectations.verdict import RowProblem, Verdict, write_verdict
 from orchestration.freshness import INPUTS_TAG, Lineage
+from orchestration.instance import open_instance
 from orchestration.resources import Workspace
 
 HOUR_S = 3600.0
@@ -180,6 +183,26 @@ def test_a_webhook_that_does_not_answer_is_tried_again_and_hides_nothing(shop: S
     workspace = Workspace(shop.workspace.root)
     told = look("[]")
     assert told is not None and len(json.loads(told)) == 1
+
+
+def test_old_logs_of_ticks_go_and_those_of_runs_stay(shop: Shop) -> None:
+    repository = build_definitions(shop.workspace).get_repository_def()
+    with open_instance(shop.workspace.home) as instance:
+        logs = instance.compute_log_manager
+        old, new, run = ("__repository__", "automation", "1"), ("__repository__", "automation", "2"), ("run", "step")
+        for key in (old, new, run):
+            with logs.open_log_stream(key, ComputeIOType.STDERR) as stream:
+                assert stream is not None
+                stream.write("evaluated")
+        storage = shop.workspace.home.dagster / "storage"
+        for path in (storage / "__repository__/automation/1.err", storage / "run/step.err"):
+            os.utime(path, (time.time() - 72 * HOUR_S,) * 2)
+        with dg.build_sensor_context(
+            instance=instance, repository_def=repository, resources={"workspace": shop.workspace}
+        ) as context:
+            alerts.evaluate_tick(context)
+        kept = {path.relative_to(storage).as_posix() for path in storage.rglob("*.err")}
+    assert kept == {"__repository__/automation/2.err", "run/step.err"}
 
 
 def test_an_alert_is_logged_and_posted_where_a_webhook_is_named(caplog: pytest.LogCaptureFixture) -> None:
