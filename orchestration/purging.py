@@ -142,10 +142,8 @@ def _chosen(places: Places, given: str) -> tuple[Kind, str, list[_Found], list[s
         if found or started:
             there[kind] = found
     if not there:
-        unread_too = f" (not read: {', '.join(unreadable)})" if unreadable else ""
-        raise ThreadlineError(
-            f"there is no photo or article '{given}'{unread_too}", "give the id as the batch names it"
-        )
+        not_read = f" (not read: {', '.join(unreadable)})" if unreadable else ""
+        raise ThreadlineError(f"there is no photo or article '{given}'{not_read}", "give the id as the batch names it")
     if len(there) > 1:
         raise ThreadlineError(
             f"'{key}' is both a photo and an article", f"say which: {' or '.join(f'{kind}/{key}' for kind in there)}"

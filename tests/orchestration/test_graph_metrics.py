@@ -29,6 +29,7 @@ from orchestration.graph_metrics import read_figures, serve_metrics
 from orchestration.instance import open_instance
 from orchestration.observation import observe, record
 from orchestration.resources import Workspace
+from orchestration.status import read_status
 from tests.behaviour.tiny import TinyWorkspace, make_tiny
 
 TABLES = {dg.AssetKey(name) for name in ("catalogue", "photos", "splits")}
@@ -204,10 +205,20 @@ def test_a_real_workspace_while_its_tables_are_made_and_when_one_breaks(tmp_path
         assert changed["graph_out_of_date", "look_set", "waiting"] == 1
         assert changed["graph_unobserved",] == 1, "that version is not the data's"
 
-    (workspace.data / "catalogue" / "one" / "articles.parquet").write_bytes(b"no table")
+    table = workspace.data / "catalogue" / "one" / "articles.parquet"
+    sound = table.read_bytes()
+    table.write_bytes(b"no table")
     dvc_data.add_batch(workspace.root, "catalogue", "one")
     assert materialize(workspace, assets=TABLES).failed
     with open_instance(workspace.home) as instance:
         broken = figures(workspace, instance)
     assert broken["graph_failed", "catalogue", "repeated"] == 1
     assert broken["graph_runs", "failure"] == 1
+    assert [name for name, _ in read_status(workspace).failed] == ["catalogue"]
+
+    table.write_bytes(sound)
+    dvc_data.add_batch(workspace.root, "catalogue", "one")
+    assert read_status(workspace).failed == [], "the table is up to date again, though nobody told the graph yet"
+    assert materialize(workspace, assets=TABLES).ran == []
+    with open_instance(workspace.home) as instance:
+        assert not [name for name in figures(workspace, instance) if name[0] == "graph_failed"]
