@@ -6,17 +6,20 @@ import json
 import logging
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from contracts.logs import without_secrets
 from orchestration.expectations.verdict import read_verdict
 from orchestration.freshness import Lineage
 from orchestration.incoming import unjudged
+from orchestration.instance import forget_tick_logs
 from orchestration.resources import Workspace
 from orchestration.runs import failed_attempts
 from orchestration.stewardship import deliveries
 
+_RELEASE = dg.AssetKey("release")
 _TIMEOUT_S = 10.0
 
 log = logging.getLogger("threadline.alerts")
@@ -33,12 +36,14 @@ class Alert:
 def present_alerts(
     workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float
 ) -> list[Alert]:
-    """What is wrong now."""
-    return [
-        *_failures(workspace, instance),
-        *_lateness(workspace, instance, graph, now_s),
+    """What is wrong now, in words without secrets: they go to a chat, and to logs."""
+    lineage = Lineage(instance, graph)
+    found = [
+        *_failures(workspace, instance, graph, lineage),
+        *_lateness(workspace, instance, lineage, now_s),
         *_deliveries(workspace, now_s),
     ]
+    return [replace(alert, text=without_secrets(alert.text)) for alert in found]
 
 
 def tell(alert: Alert, webhook: str) -> None:
@@ -51,9 +56,11 @@ def tell(alert: Alert, webhook: str) -> None:
             pass
 
 
-def _failures(workspace: Workspace, instance: dg.DagsterInstance) -> list[Alert]:
+def _failures(
+    workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, lineage: Lineage
+) -> list[Alert]:
     alerts = []
-    for left in failed_attempts(workspace.home, instance):
+    for left in failed_attempts(workspace.home, instance, graph, lineage):
         if not left.cancelled:
             name = f"{left.asset} [{left.partition}]" if left.partition else left.asset
             final = left.count > workspace.configuration.retries.most
@@ -63,21 +70,33 @@ def _failures(workspace: Workspace, instance: dg.DagsterInstance) -> list[Alert]
     return alerts
 
 
-def _lateness(workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph, now_s: float) -> list[Alert]:
-    """The catalogue batches that came after the last release and have waited for too long."""
-    lineage, release = Lineage(instance, graph), dg.AssetKey("release")
-    if lineage.settled(release) and not lineage.stale(release):
+def _lateness(workspace: Workspace, instance: dg.DagsterInstance, lineage: Lineage, now_s: float) -> list[Alert]:
+    """The catalogue batches that came too late for the index that was released last, and have waited for too long."""
+    if lineage.settled(_RELEASE) and not lineage.stale(_RELEASE):
         return []
-    last = instance.get_latest_materialization_event(release)
     batches = dg.AssetKey("catalogue_batches")
-    newer = dg.AssetRecordsFilter(asset_key=batches, after_timestamp=last.timestamp if last else None)
+    newer = dg.AssetRecordsFilter(asset_key=batches, after_timestamp=_released_from_s(instance))
     waiting = instance.fetch_materializations(newer, limit=1000).records
     limit_s = workspace.configuration.alerts.index_late_minutes * 60
-    late = sorted({str(one.partition_key) for one in waiting if now_s - one.timestamp > limit_s})
+    long = {one.partition_key for one in waiting if now_s - one.timestamp > limit_s}
+    late = sorted(str(batch) for batch in long.intersection(lineage.partitions(batches)))
     if not late:
         return []
     text = f"the articles of {', '.join(late)} cannot be found yet, after more than {limit_s / 60:.0f} minutes"
     return [Alert(f"late {late}", text)]
+
+
+def _released_from_s(instance: dg.DagsterInstance) -> float | None:
+    """When the making of the index that was released last began: what came since is not in it. None without one."""
+    release = instance.get_latest_materialization_event(_RELEASE)
+    if release is None:
+        return None
+    made = dg.AssetRecordsFilter(asset_key=dg.AssetKey("article_index"), before_timestamp=release.timestamp)
+    for index in instance.fetch_materializations(made, limit=1).records:
+        event = index.asset_materialization
+        took = event.metadata.get("seconds") if event is not None else None
+        return index.timestamp - (float(took.value or 0.0) if isinstance(took, dg.FloatMetadataValue) else 0.0)
+    return None
 
 
 def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
@@ -102,9 +121,13 @@ def _deliveries(workspace: Workspace, now_s: float) -> list[Alert]:
     minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING, required_resource_keys={"workspace"}
 )
 def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Tells of each matter once: in the log, and at the webhook that `threadline.toml` names."""
+    """Tells of each matter once: in the log, and at the webhook that `threadline.toml` names.
+
+    It looks seldom enough to be the one that also deletes the sensors' old logs.
+    """
     repository = context.repository_def
     assert repository is not None
+    forget_tick_logs(context.instance, repository.name, time.time())
     workspace: Workspace = context.resources.workspace
     known = set(json.loads(context.cursor or "[]"))
     told = []

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from contracts.errors import ThreadlineError
 from contracts.files import Place, write_json
+from contracts.logs import without_secrets
 from orchestration.home import Home
 
 DEATHS_A_RUN = 3
@@ -56,7 +57,7 @@ def attempt(
     now_s: float,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
-    """Note an attempt around the work; an error is noted with its reason, success forgets it.
+    """Note an attempt around the work; an error is noted with its reason, without secrets, and success forgets it.
 
     `is_cancelled` tells, when the work is interrupted, whether a person cancelled it or the process is to stop.
     Raises ThreadlineError instead of working where the process of this run died, `DEATHS_A_RUN` attempts or more in.
@@ -73,7 +74,7 @@ def attempt(
     try:
         yield
     except Exception as error:
-        write_json(path, asdict(replace(this, reason=str(error) or type(error).__name__)))
+        write_json(path, asdict(replace(this, reason=without_secrets(str(error)) or type(error).__name__)))
         raise
     except BaseException:
         if is_cancelled():

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from contracts.batches import KINDS
 from contracts.errors import ThreadlineError
 from contracts.ledger import read_ledger
+from orchestration.attempts import Attempt
 from orchestration.definitions import build_definitions
 from orchestration.freshness import Lineage
 from orchestration.incoming import unjudged
@@ -78,12 +79,13 @@ def read_figures(
     workspace: Workspace, instance: dg.DagsterInstance, graph: dg.AssetGraph
 ) -> Iterator[GaugeMetricFamily]:
     """Every figure as it is now."""
-    yield _out_of_date(graph, Lineage(instance, graph))
+    lineage = Lineage(instance, graph)
+    yield _out_of_date(graph, lineage)
     unobserved = float(bool(observe(workspace, instance, graph)))
     yield GaugeMetricFamily(
         "threadline_graph_unobserved", "1: data or decisions changed since the graph was last told.", unobserved
     )
-    yield _failed(workspace, instance)
+    yield _failed(failed_attempts(workspace.home, instance, graph, lineage), workspace.configuration.retries.most)
     yield _runs(instance)
     yield _ticks(instance)
     yield _heartbeats(instance)
@@ -108,11 +110,9 @@ def _out_of_date(graph: dg.AssetGraph, lineage: Lineage) -> GaugeMetricFamily:
     return family
 
 
-def _failed(workspace: Workspace, instance: dg.DagsterInstance) -> GaugeMetricFamily:
-    told = "Partitions whose last attempt failed: to be repeated, or waiting for a person."
+def _failed(left: Iterable[Attempt], most: int) -> GaugeMetricFamily:
+    told = "Partitions whose last attempt failed and that are wanted still: to be repeated, or waiting for a person."
     family = GaugeMetricFamily("threadline_graph_failed", told, labels=["asset", "state"])
-    most = workspace.configuration.retries.most
-    left = failed_attempts(workspace.home, instance)
     found = Counter((one.asset, "given_up" if one.cancelled or one.count > most else "repeated") for one in left)
     for labels, count in sorted(found.items()):
         family.add_metric(list(labels), count)

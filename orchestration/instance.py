@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from contracts.errors import ThreadlineError
 from contracts.files import write_text
@@ -37,6 +39,10 @@ run_monitoring:
   start_timeout_seconds: 300
   poll_interval_seconds: 30
 """
+TICK_LOGS_KEPT_S = 2 * 24 * 3600.0
+"""How long the log of a sensor's tick is kept: the automation writes one every few seconds, whatever it finds."""
+
+_TICK_LOGS_AT_ONCE = 5000
 _POSTGRES = {"postgres": {"postgres_url": {"env": DAGSTER_VARIABLE}}}
 
 
@@ -59,6 +65,19 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     except Exception as error:  # of the driver, of SQLAlchemy, or Dagster's own
         problem = f"the database of Dagster at {where} cannot be used: {_first_reason(error)}"
         raise ThreadlineError(problem, "run: threadline doctor") from None
+
+
+def forget_tick_logs(instance: dg.DagsterInstance, repository: str, now_s: float) -> None:
+    """Delete old logs of the repository's sensors, at most some thousands at once: Dagster keeps every one.
+
+    Those that are kept elsewhere than on this machine are left to whoever set that up.
+    """
+    logs = instance.compute_log_manager
+    if isinstance(logs, LocalComputeLogManager):
+        folder = Path(logs.get_captured_local_path([repository, "sensor"], "err")).parent
+        old = (path for path in folder.glob("*/*.err") if now_s - path.stat().st_mtime > TICK_LOGS_KEPT_S)
+        for path in islice(old, _TICK_LOGS_AT_ONCE):
+            path.unlink()
 
 
 def _first_reason(error: BaseException) -> str:

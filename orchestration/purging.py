@@ -7,6 +7,7 @@ The note stays, with the name and the reason: it holds no picture.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -51,10 +52,11 @@ _STORE = re.compile(r"(plain|segmented|masked)-(\d+)x(\d+)\.records")
 class Purge:
     """What was erased: of which id, by whom and why; the digests of its files; where they lay; the models that saw it.
 
-    `models` were trained from data that held a file of it (of whichever side); `unreached` is what is left to do by
-    hand.
+    `copies` are files with the same bytes that no row of it named; `models` were trained from data that held a file of
+    it (of whichever side); `unreached` is what is left to do by hand.
     """
 
+    kind: Kind
     key: str
     who: str
     reason: str
@@ -62,6 +64,7 @@ class Purge:
     sha256: tuple[str, ...] = ()
     md5: tuple[str, ...] = ()
     batches: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
     done: bool = False
@@ -80,20 +83,18 @@ class _Found:
 def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
     """Erase the photo or article `key` with its pictures and masks, everywhere within reach.
 
-    Raises ThreadlineError when nothing of that id is there, or name or reason are missing.
+    `street/ID` is the photo of that id only, `catalogue/ID` the article. Raises ThreadlineError when nothing of that id
+    is there, when both are and none is chosen, or when name or reason are missing.
     """
     if not who.strip() or not reason.strip():
         raise ThreadlineError("a purge needs a name and a reason", "give --who and --reason")
     places = workspace.places
-    note = places.home / "purged" / f"{safe_name(key)}.json"
+    kind, key, found, unreadable = _chosen(places, key)
+    note = _note(places, kind, key)
     before = _read(note)
-    started = before if before and not before.done else None
-    found, unreadable = _find(places, key, started)
-    if not found and started is None:
-        unread = f" (not read: {', '.join(unreadable)})" if unreadable else ""
-        raise ThreadlineError(f"there is no photo or article '{key}'{unread}", "give the id as the batch names it")
     files = [path for one in found for path in one.files]
     purged = Purge(
+        kind,
         key,
         who,
         reason,
@@ -104,6 +105,11 @@ def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
     )
     purged = replace(purged, models=_models_that_saw(workspace, purged.md5))
     write_json(note, asdict(purged))
+    with alone(places):
+        copies, others = _copies(places, purged, files)
+        for path in copies:
+            path.unlink(missing_ok=True)
+    purged = replace(purged, copies=tuple(_label(places, path) for path in copies))
     for one in found:
         with alone(places):
             _remove_rows(one, key)
@@ -113,12 +119,41 @@ def purge(workspace: Workspace, key: str, who: str, reason: str) -> Purge:
     still_named = {*purged.md5} & {*dvc_data.manifest(places.root).files.values()}
     unreached = [f"a batch that cannot be read: {label}" for label in unreadable]
     unreached += [f"the same file under another id: md5 {md5}" for md5 in sorted(still_named)]
+    unreached += [f"the same file, which may be of another id: {_label(places, path)}" for path in others]
     unreached += dvc_data.erase(places.root, {*purged.md5} - still_named)
     _forget(workspace, purged.sha256)
     unreached += [*_sheets_in_mlflow(workspace.home), *_examples_in_dagster(workspace.home)]
     purged = replace(purged, unreached=tuple(unreached), done=True)
     write_json(note, asdict(purged))
     return purged
+
+
+def _chosen(places: Places, given: str) -> tuple[Kind, str, list[_Found], list[str]]:
+    """Which photo or article is meant, as kind and id, and what `_find` has of it."""
+    kinds = [kind for kind in KINDS if given.startswith(f"{kind}/")] or [*KINDS]
+    key = given if len(kinds) > 1 else given.removeprefix(f"{kinds[0]}/")
+    there: dict[Kind, list[_Found]] = {}
+    unreadable = []
+    for kind in kinds:
+        before = _read(_note(places, kind, key))
+        started = before if before and not before.done else None
+        found, unread = _find(places, kind, key, started)
+        unreadable += unread
+        if found or started:
+            there[kind] = found
+    if not there:
+        not_read = f" (not read: {', '.join(unreadable)})" if unreadable else ""
+        raise ThreadlineError(f"there is no photo or article '{given}'{not_read}", "give the id as the batch names it")
+    if len(there) > 1:
+        raise ThreadlineError(
+            f"'{key}' is both a photo and an article", f"say which: {' or '.join(f'{kind}/{key}' for kind in there)}"
+        )
+    ((kind, found),) = there.items()
+    return kind, key, found, unreadable
+
+
+def _note(places: Places, kind: Kind, key: str) -> Path:
+    return places.home / "purged" / f"{kind}-{safe_name(key)}.json"
 
 
 def _sheets_in_mlflow(home: Home) -> list[str]:
@@ -138,15 +173,15 @@ def _examples_in_dagster(home: Home) -> list[str]:
     return [f"an example that may show it, in Dagster's event log: {without_password(url) if url else home.dagster}"]
 
 
-def _find(places: Places, key: str, started: Purge | None) -> tuple[list[_Found], list[str]]:
-    """Every batch, wherever it lies, that names the id, or named it when the purge `started` that was cut short.
+def _find(places: Places, kind: Kind, key: str, started: Purge | None) -> tuple[list[_Found], list[str]]:
+    """Every batch of the kind, wherever it lies, that names the id, or named it when `started` was cut short.
 
     Also the names of those that cannot be read. Raises ThreadlineError for one of them in `data/`.
     """
     found, unreadable = [], []
-    for kind, name, root in _batches(places):
+    for name, root in _batches(places, kind):
         try:
-            batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
+            batch = _rows_at(kind, root)
         except ThreadlineError:
             if root.is_relative_to(places.data):
                 raise
@@ -160,13 +195,50 @@ def _find(places: Places, key: str, started: Purge | None) -> tuple[list[_Found]
     return found, unreadable
 
 
-def _batches(places: Places) -> Iterator[tuple[Kind, str, Path]]:
-    """Every batch there is: its kind, its name and where it lies."""
+def _batches(places: Places, kind: Kind) -> Iterator[tuple[str, Path]]:
+    """Every batch of the kind: its name and where it lies."""
+    folders = [places.data / kind, places.quarantine / kind, places.incoming / kind]
+    roots = [(path.name, path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    roots += [(path.parent.name, path) for path in sorted((places.rejected / kind).glob("*/batch"))]
+    yield from ((name, root) for name, root in roots if (root / TABLES[kind][0]).is_file())
+
+
+def _rows_at(kind: Kind, root: Path) -> CatalogueBatch | StreetBatch:
+    return read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
+
+
+def _copies(places: Places, purged: Purge, files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The files outside `data/` with the bytes of one of `files`: those to erase, and those that may be of another id.
+
+    The latter are named by another row, or lie in a batch that cannot be read. Only files of a fitting size are read.
+    """
+    sizes = {path.stat().st_size for path in files} - {0}
+    same = []
+    for place in (places.quarantine, places.incoming, places.rejected, places.intake):
+        for folder, _, names in os.walk(place):
+            for path in (Path(folder, name) for name in sorted(names)):
+                if not path.is_symlink() and path not in files and path.stat().st_size in sizes:
+                    same += [path] if sha256_of_file(path) in purged.sha256 else []
+    others = _of_others(places, purged, same)
+    return [path for path in same if path not in others], [path for path in same if path in others]
+
+
+def _of_others(places: Places, purged: Purge, files: list[Path]) -> set[Path]:
+    """Those of `files` that a row of another photo or article names, or that lie in a batch that cannot be read."""
+    others = set()
     for kind in KINDS:
-        folders = [places.data / kind, places.quarantine / kind, places.incoming / kind]
-        roots = [(path.name, path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-        roots += [(path.parent.name, path) for path in sorted((places.rejected / kind).glob("*/batch"))]
-        yield from ((kind, name, root) for name, root in roots if (root / TABLES[kind][0]).is_file())
+        for _, root in _batches(places, kind):
+            inside = {path for path in files if path.is_relative_to(root)}
+            if not inside:
+                continue
+            try:
+                rows = _rows(_rows_at(kind, root))
+            except ThreadlineError:
+                others |= inside
+                continue
+            of_others = (row for row in rows if (kind, _id(row)) != (purged.kind, purged.key))
+            others |= inside & {root / path for row in of_others for path in _named(row)}
+    return others
 
 
 def _left_by(started: Purge, batch: CatalogueBatch | StreetBatch) -> list[Path]:

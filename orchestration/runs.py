@@ -10,6 +10,7 @@ from typing import Literal
 import dagster as dg
 
 from orchestration.attempts import Attempt, read_attempts
+from orchestration.freshness import Lineage
 from orchestration.home import Home
 from orchestration.locks import is_held, waiting_for
 
@@ -49,10 +50,18 @@ def fail_dead_runs(instance: dg.DagsterInstance, home: Home, mine: Runner) -> in
     return len(dead)
 
 
-def failed_attempts(home: Home, instance: dg.DagsterInstance) -> list[Attempt]:
-    """The attempts that failed: those that say why, and those whose run is over without a word of theirs."""
+def wanted_attempts(home: Home, graph: dg.AssetGraph, lineage: Lineage) -> list[Attempt]:
+    """The attempts that have not succeeded in making what is out of date from what there is now.
+
+    Any other stays noted, in case its inputs come back: its batch was removed, or the setting it failed with is gone.
+    """
+    return [left for left in read_attempts(home).values() if _is_wanted(left, graph, lineage)]
+
+
+def failed_attempts(home: Home, instance: dg.DagsterInstance, graph: dg.AssetGraph, lineage: Lineage) -> list[Attempt]:
+    """Of `wanted_attempts` those that failed: that say why, or whose run is over without a word of theirs."""
     found = []
-    for left in read_attempts(home).values():
+    for left in wanted_attempts(home, graph, lineage):
         if left.reason:
             found.append(left)
         elif (run := instance.get_run_by_id(left.run_id)) is not None and run.is_finished:
@@ -63,6 +72,16 @@ def failed_attempts(home: Home, instance: dg.DagsterInstance) -> list[Attempt]:
 def lock_of(runner: Runner) -> str:
     """The name of the lock that a kind of runner holds as long as it lives."""
     return "materialize" if runner == "command" else "up"
+
+
+def _is_wanted(left: Attempt, graph: dg.AssetGraph, lineage: Lineage) -> bool:
+    key = dg.AssetKey.from_user_string(left.asset)
+    return (
+        graph.has(key)
+        and left.partition in lineage.partitions(key)
+        and lineage.stale(key, left.partition)
+        and lineage.inputs(key, left.partition) == left.inputs
+    )
 
 
 def _lives(home: Home, run: dg.DagsterRun, mine: Runner) -> bool:

@@ -8,16 +8,16 @@ from typing import Any
 import dagster as dg
 
 from contracts.registry import Release
-from orchestration.attempts import Attempt, read_attempts
+from orchestration.attempts import Attempt
 from orchestration.candidates import Candidate, read_choice
 from orchestration.decisions import Pin, read_pin
 from orchestration.definitions import build_definitions
 from orchestration.dvc_data import data_version
 from orchestration.freshness import Lineage
-from orchestration.home import Home
 from orchestration.instance import open_instance
 from orchestration.observation import observe, untold
 from orchestration.resources import Workspace
+from orchestration.runs import wanted_attempts
 from orchestration.trainings import Outcome, read_outcome
 
 MODELS = ("street2fashion", "fashion_dna", "studio2shop", "fashion2shop", "reid_baseline", "pretrained")
@@ -66,7 +66,8 @@ def read_status(workspace: Workspace) -> Status:
     with open_instance(workspace.home) as instance:
         graph = build_definitions(workspace).resolve_asset_graph()
         observed = observe(workspace, instance, graph)
-        ready, waiting = unmade(graph, Lineage(instance, graph, untold(observed, instance)))
+        lineage = Lineage(instance, graph, untold(observed, instance))
+        ready, waiting = unmade(graph, lineage)
         return Status(
             release=workspace.registry.champion(),
             data_version=data_version(workspace.root),
@@ -75,7 +76,7 @@ def read_status(workspace: Workspace) -> Status:
             raw_changed=bool(observed),
             out_of_date=[(key.to_user_string(), partition) for key, partition in ready],
             waiting=[(key.to_user_string(), partition) for key, partition in waiting],
-            failed=_failed(workspace.home),
+            failed=[_named(one) for one in wanted_attempts(workspace.home, graph, lineage)],
             pin=read_pin(workspace.home),
             proposed=read_choice(workspace.home).proposed,
         )
@@ -96,11 +97,8 @@ def _models(workspace: Workspace) -> list[tuple[str, Outcome]]:
     return [(name, read_outcome(workspace.home, name)) for name in present]
 
 
-def _failed(home: Home) -> list[tuple[str, str]]:
+def _named(left: Attempt) -> tuple[str, str]:
     """What was tried and did not succeed, with the reason and the run that tells more."""
-    left = read_attempts(home).values()
-    return [(f"{one.asset} [{one.partition}]" if one.partition else one.asset, _reason(one)) for one in left]
-
-
-def _reason(left: Attempt) -> str:
-    return f"{left.reason or 'it runs, or its process was killed'} (attempt {left.count}, run {left.run_id})"
+    reason = left.reason or "it runs, or its process was killed"
+    name = f"{left.asset} [{left.partition}]" if left.partition else left.asset
+    return name, f"{reason} (attempt {left.count}, run {left.run_id})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,9 @@ from orchestration.progress import Reporter
 from orchestration.silence import silent
 
 DECISION = "decision.json"
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -215,15 +219,26 @@ def turn_away(places: Places, kind: Kind, batch: str, who: str, reason: str) -> 
 
 
 def corrections(verdict: Verdict) -> str:
-    """What to correct, as CSV: one line a problem, rows counted from 1 as in a table without its header."""
+    """What to correct, as CSV: one line a problem, rows counted from 1 as in a table without its header.
+
+    It is made to be opened in a spreadsheet: it begins with the mark by which one knows UTF-8, and what would be taken
+    for a formula stands after an apostrophe.
+    """
     text = io.StringIO()
+    text.write("\ufeff")
     writer = csv.writer(text)
     writer.writerow(["batch", "table", "row", "id", "image", "severity", "reason"])
     for one in verdict.rows:
         severity = "warning" if one.warning else "problem"
-        row = one.row + 1 if one.row >= 0 else ""
-        writer.writerow([f"{verdict.kind}/{verdict.batch}", one.table, row, one.id, one.image, severity, one.reason])
+        row = str(one.row + 1) if one.row >= 0 else ""
+        cells = [f"{verdict.kind}/{verdict.batch}", one.table, row, one.id, one.image, severity, one.reason]
+        writer.writerow([_no_formula(cell) for cell in cells])
     return text.getvalue()
+
+
+def _no_formula(cell: str) -> str:
+    """The cell such that no spreadsheet calculates it; a plain number stays."""
+    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _folders(place: Path) -> list[tuple[Kind, str]]:

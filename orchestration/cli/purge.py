@@ -13,7 +13,12 @@ from orchestration.cli.workspace import WorkspaceOption, open_workspace
 
 
 def purge(
-    key: Annotated[str, typer.Argument(metavar="ID", help="The id of the photo or article.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The id of the photo or article; street/ID or catalogue/ID where both have it."
+        ),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
     who: Annotated[str, typer.Option("--who", help="Who decides, for the record.", show_default="you")] = "",
     workspace: WorkspaceOption = None,
@@ -26,7 +31,9 @@ def purge(
     if json:
         print_json(asdict(done))
         return
-    console.print(f"{key}: erased {len(done.sha256)} files of {', '.join(done.batches)}")
+    console.print(f"{done.kind}/{done.key}: erased {len(done.sha256)} files of {', '.join(done.batches)}")
+    for copy in done.copies:
+        console.print(f"  and a copy: {copy}")
     for model in done.models:
         console.print(f"  seen by: {model}")
     for place in done.unreached:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +17,14 @@ from typing import Annotated
 import typer
 
 from contracts.errors import ThreadlineError
+from contracts.files import replacing
 from orchestration.cli.output import console, errors
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
 from orchestration.resources import MLFLOW_VARIABLE, STEWARD_VARIABLE, TRACKING_VARIABLE, WORKSPACE_VARIABLE, Workspace
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 _STOP_S = 20.0
+_MOST_LOG_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def _mlflow_pages(workspace: Workspace, host: str, port: int) -> str:
 def _supervise(services: list[Service], environment: dict[str, str], logs: Path) -> None:
     """Start the services, say where they are, and stop them all on Ctrl-C, on SIGTERM, or when one of them ends.
 
-    They stay in this process's group, so that ending the group ends everything.
+    They stay in this process's group, so that ending the group ends everything. No log grows without end.
     """
     logs.mkdir(parents=True, exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
@@ -160,12 +164,14 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
         signal.signal(number, signal.default_int_handler)
     try:
         for service in services:
-            log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
-            running[service.name] = subprocess.Popen(service.command, env=environment, stdout=log, stderr=log)
-            log.close()
+            with (logs / f"{service.name.replace(' ', '-')}.log").open("ab") as log:
+                running[service.name] = subprocess.Popen(service.command, env=environment, stdout=log, stderr=log)
             console.print(f"  {service.name:<18} {service.url or 'running'}")
         console.print(f"Logs: {logs}   Ctrl-C stops everything.")
         while all(process.poll() is None for process in running.values()):
+            with suppress(OSError):  # on a full disk what runs goes on
+                for path in logs.glob("*.log"):
+                    keep_short(path, _MOST_LOG_BYTES)
             time.sleep(0.5)
         ended = [name for name, process in running.items() if process.poll() is not None]
         raise ThreadlineError(f"{', '.join(ended)} ended by itself", f"read its log in {logs}")
@@ -174,6 +180,17 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
     finally:
         _stop(running)
     console.print("Stopped.")
+
+
+def keep_short(log: Path, most_bytes: int) -> None:
+    """Move what a log holds to `<name>.log.1`, in place of what was there, once it has `most_bytes`.
+
+    The process that writes it goes on: it appends to the same file, which is empty again.
+    """
+    if log.stat().st_size >= most_bytes:
+        with replacing(log.with_suffix(".log.1")) as kept:
+            shutil.copyfile(log, kept)
+        os.truncate(log, 0)
 
 
 def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -28,6 +28,12 @@ _REMOTE = re.compile(
     r"|<img[^>]*src=\"https?://[^>]*>|url\(['\"]?https?://[^)]*\)",
     re.DOTALL,
 )
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data: 'self'; "
+    "style-src 'self' 'unsafe-inline'; font-src data: 'self'; base-uri 'none'; form-action 'none'\">"
+)
+"""No script runs in a page, wherever it is opened: what is shown in it was delivered by others."""
+
 _STYLE = (
     "<style>body{font:15px/1.45 system-ui,sans-serif;margin:2rem;max-width:80rem}table{border-collapse:collapse}"
     "td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}"
@@ -82,7 +88,8 @@ def _validate(context: Any, suite: Any, whole: Any, frame: pd.DataFrame, checks:
         validation_definitions=[context.validation_definitions.add(definition)],
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [INDEX, "row", "id"]},
     )
-    placed = frame.assign(**{INDEX: range(len(frame))})
+    counted = frame["row"] + (frame["row"] >= 0)  # from 1, as everywhere that people read
+    placed = frame.assign(row=counted, **{INDEX: range(len(frame))})
     run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": placed})
     (result,) = run.run_results.values()
     failures = []
@@ -144,6 +151,14 @@ def _site(docs: Path) -> dict[str, Any]:
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "site_section_builders": {
+            "validations": {
+                "view": {
+                    "module_name": "orchestration.expectations.data_docs_view",
+                    "class_name": "EscapingPageView",
+                }
+            }
+        },
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
     }
 
@@ -157,7 +172,7 @@ def _write_index(docs: Path, name: str, failures: Sequence[Failure]) -> None:
         found = f"{of_table.count(False):,} problems, {of_table.count(True):,} warnings"
         lines.append(f'<li><a href="{quote(page.relative_to(docs).as_posix())}">{escape(table)}</a>: {found}</li>')
     title = escape(f"Data Docs: {name}")
-    head = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>{_STYLE}"
+    head = f"<!doctype html><html lang='en'><head>{_POLICY}<meta charset='utf-8'><title>{title}</title>{_STYLE}"
     body = (
         f"<body><h1>{title}</h1><p>The facts of the batch, table by table.</p><ul>{''.join(lines)}</ul></body></html>"
     )
@@ -168,5 +183,6 @@ def _keep_local(docs: Path) -> None:
     """Take everything out of the pages that a browser would fetch from elsewhere, and the scripts that need it."""
     for page in docs.rglob("*.html"):
         text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
+        text = text.replace("<head>", f"<head>{_POLICY}", 1)
         page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")
     shutil.rmtree(docs / "static" / "fonts", ignore_errors=True)

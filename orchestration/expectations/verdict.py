@@ -54,12 +54,12 @@ class Verdict:
         return {one.row for one in self.rows if one.table == table and not one.warning and one.row >= 0}
 
     def lines(self, most: int = 10) -> list[str]:
-        """The verdict as lines for a terminal, with at most `most` problems."""
+        """The verdict as lines for a terminal, with at most `most` problems; rows are counted from 1 there."""
         words = self.status.replace("_", " ")
         lines = [f"{self.kind}/{self.batch}: {words}"]
         for one in self.rows[:most]:
             sort = "warning" if one.warning else "set aside" if self.accepted else "problem"
-            row = f" row {one.row}" if one.row >= 0 else ""
+            row = f" row {one.row + 1}" if one.row >= 0 else ""
             lines.append(f"  {sort}: {one.table}{row} {one.id}: {one.reason}".rstrip())
         if len(self.rows) > most:
             lines.append(f"  and {len(self.rows) - most:,} more")

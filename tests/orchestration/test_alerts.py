@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from contracts.files import write_text
 from orchestration.alerts import Alert, alerts, present_alerts, tell
@@ -21,6 +23,8 @@ from orchestration.asset import CATALOGUE_BATCH
 from orchestration.attempts import attempt
 from orchestration.definitions import build_definitions
 from orchestration.expectations.verdict import RowProblem, Verdict, write_verdict
+from orchestration.freshness import INPUTS_TAG, Lineage
+from orchestration.instance import open_instance
 from orchestration.resources import Workspace
 
 HOUR_S = 3600.0
@@ -40,9 +44,15 @@ class Shop:
         raw = dg.AssetMaterialization("catalogue_batches", partition=name, tags={DATA_VERSION_TAG: name})
         self.instance.report_runless_asset_event(raw)
 
-    def fail(self, asset: str) -> None:
-        with pytest.raises(RuntimeError), attempt(self.workspace.home, asset, None, "inputs", "run", 0.0):
-            raise RuntimeError("no space left")
+    def remove(self, name: str) -> None:
+        self.instance.delete_dynamic_partition(str(CATALOGUE_BATCH.name), name)
+
+    def inputs(self, asset: str, partition: str | None = None) -> str:
+        return Lineage(self.instance, self.graph).inputs(dg.AssetKey(asset), partition) or "incomplete"
+
+    def fail(self, asset: str, reason: str = "no space left") -> None:
+        with pytest.raises(RuntimeError), attempt(self.workspace.home, asset, None, self.inputs(asset), "run", 0.0):
+            raise RuntimeError(reason)
 
     def told(self, after_s: float) -> list[str]:
         found = present_alerts(self.workspace, self.instance, self.graph, time.time() + after_s)
@@ -87,23 +97,70 @@ def test_articles_that_cannot_be_found_in_time(shop: Shop) -> None:
     assert "autumn" in text and "60 minutes" in text
 
 
+def test_a_batch_that_came_while_the_last_index_was_made_is_not_in_it(shop: Shop) -> None:
+    shop.batch("in-time")
+    time.sleep(0.6)
+    began = time.monotonic()
+    shop.batch("meanwhile")
+    time.sleep(0.1)
+    took = {"seconds": time.monotonic() - began + 0.2}
+    shop.instance.report_runless_asset_event(dg.AssetMaterialization("article_index", metadata=took))
+    shop.instance.report_runless_asset_event(dg.AssetMaterialization("release"))
+    (text,) = shop.told(after_s=1.1 * HOUR_S)
+    assert "the articles of meanwhile cannot be found yet" in text
+    shop.remove("meanwhile")
+    assert shop.told(after_s=1.1 * HOUR_S) == []
+
+
 def test_a_failure_is_told_when_it_happens_and_when_it_is_for_good(shop: Shop) -> None:
-    shop.fail("masks")
+    shop.fail("catalogue")
     (first,) = shop.told(0.0)
     assert "no space left" in first and "tried again" in first
-    shop.fail("masks")
+    shop.fail("catalogue")
     (last,) = shop.told(0.0)
     assert "threadline materialize --failed" in last
 
 
+def test_a_failure_whose_work_is_no_longer_wanted_is_not_told(shop: Shop) -> None:
+    shop.fail("catalogue")
+    shop.batch("autumn")
+    assert shop.told(0.0) == [], "it would be made from something else now"
+    shop.remove("autumn")
+    assert len(shop.told(0.0)) == 1, "what failed before is wanted again"
+    made = {INPUTS_TAG: shop.inputs("catalogue"), DATA_VERSION_TAG: "1"}
+    shop.instance.report_runless_asset_event(dg.AssetMaterialization("catalogue", tags=made))
+    assert shop.told(0.0) == [], "it is up to date"
+
+
+def test_a_failure_over_a_batch_goes_with_the_batch(shop: Shop) -> None:
+    shop.batch("autumn")
+    shop.instance.report_runless_asset_event(dg.AssetMaterialization("fashion_dna", tags={DATA_VERSION_TAG: "1"}))
+    inputs = shop.inputs("article_dna", "autumn")
+    assert inputs != "incomplete"
+    with pytest.raises(RuntimeError), attempt(shop.workspace.home, "article_dna", "autumn", inputs, "run", 0.0):
+        raise RuntimeError("a picture is broken")
+    assert [text.partition(":")[0] for text in shop.told(0.0)] == ["article_dna [autumn] failed"]
+    shop.remove("autumn")
+    assert shop.told(0.0) == []
+
+
+def test_a_password_in_a_reason_is_neither_noted_nor_told(shop: Shop) -> None:
+    shop.fail("catalogue", "API request to http://ann:hunter2@mlflow/api failed")
+    (note,) = shop.workspace.home.attempts.glob("*.json")
+    assert "hunter2" not in note.read_text("utf-8") and "mlflow/api failed" in note.read_text("utf-8")
+    write_text(note, note.read_text("utf-8").replace("…", "ann:hunter2"))
+    (text,) = shop.told(0.0)
+    assert "hunter2" not in text and "@mlflow/api failed" in text
+
+
 def test_work_whose_process_was_killed_is_a_failure_once_its_run_is_over(shop: Shop) -> None:
     run = shop.instance.add_run(dg.DagsterRun("made", status=dg.DagsterRunStatus.STARTED))
-    killed = attempt(shop.workspace.home, "reid_baseline", None, "inputs", run.run_id, 0.0)
+    killed = attempt(shop.workspace.home, "catalogue", None, shop.inputs("catalogue"), run.run_id, 0.0)
     killed.__enter__()  # and never comes back
     assert shop.told(0.0) == [], "it works"
     shop.instance.report_run_failed(run)
     (text,) = shop.told(0.0)
-    assert "reid_baseline failed: its process was killed" in text
+    assert "catalogue failed: its process was killed" in text
 
 
 def test_a_webhook_that_does_not_answer_is_tried_again_and_hides_nothing(shop: Shop) -> None:
@@ -120,12 +177,32 @@ def test_a_webhook_that_does_not_answer_is_tried_again_and_hides_nothing(shop: S
         )
         return alerts.evaluate_tick(context).cursor
 
-    shop.fail("masks")
+    shop.fail("catalogue")
     assert look(None) == "[]", "nobody was told"
     write_text(settings, "")
     workspace = Workspace(shop.workspace.root)
     told = look("[]")
     assert told is not None and len(json.loads(told)) == 1
+
+
+def test_old_logs_of_ticks_go_and_those_of_runs_stay(shop: Shop) -> None:
+    repository = build_definitions(shop.workspace).get_repository_def()
+    with open_instance(shop.workspace.home) as instance:
+        logs = instance.compute_log_manager
+        old, new, run = ("__repository__", "automation", "1"), ("__repository__", "automation", "2"), ("run", "step")
+        for key in (old, new, run):
+            with logs.open_log_stream(key, ComputeIOType.STDERR) as stream:
+                assert stream is not None
+                stream.write("evaluated")
+        storage = shop.workspace.home.dagster / "storage"
+        for path in (storage / "__repository__/automation/1.err", storage / "run/step.err"):
+            os.utime(path, (time.time() - 72 * HOUR_S,) * 2)
+        with dg.build_sensor_context(
+            instance=instance, repository_def=repository, resources={"workspace": shop.workspace}
+        ) as context:
+            alerts.evaluate_tick(context)
+        kept = {path.relative_to(storage).as_posix() for path in storage.rglob("*.err")}
+    assert kept == {"__repository__/automation/2.err", "run/step.err"}
 
 
 def test_an_alert_is_logged_and_posted_where_a_webhook_is_named(caplog: pytest.LogCaptureFixture) -> None:

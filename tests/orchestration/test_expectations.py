@@ -136,6 +136,22 @@ def test_the_report_fetches_nothing_from_elsewhere(
         assert '<link rel="stylesheet" href="http' not in text
 
 
+def test_what_was_delivered_is_no_markup_in_the_report(
+    articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    live = "<img src=x onerror=alert(1)>"
+    articles[0] = replace(articles[0], article_id=live, op=f"{live}op", category=f"{live}kind")
+    articles[1] = replace(articles[1], article_id=live)
+    assert judge(articles).rows
+    pages = {path: path.read_text(encoding="utf-8") for path in (tmp_path / "report" / DATA_DOCS).rglob("*.html")}
+    assert any("&lt;img src=x onerror=alert(1)&gt;op" in text for text in pages.values()), "it is shown as text"
+    for text in pages.values():
+        assert "<img src=x" not in text
+        head = text[text.index("<head>") :]
+        assert head.startswith('<head><meta http-equiv="Content-Security-Policy" content="default-src \'none\';')
+    assert any(">0, 1</div></td><td" in text and ">1, 2</div></td><td" in text for text in pages.values()), "place, row"
+
+
 def test_every_fault_of_an_article_is_named(
     articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
 ) -> None:

@@ -24,10 +24,12 @@ from orchestration.attempts import attempt
 from orchestration.definitions import build_definitions
 from orchestration.execution import materialize
 from orchestration.expectations.verdict import RowProblem, Verdict, write_verdict
+from orchestration.freshness import Lineage
 from orchestration.graph_metrics import read_figures, serve_metrics
 from orchestration.instance import open_instance
 from orchestration.observation import observe, record
 from orchestration.resources import Workspace
+from orchestration.status import read_status
 from tests.behaviour.tiny import TinyWorkspace, make_tiny
 
 TABLES = {dg.AssetKey(name) for name in ("catalogue", "photos", "splits")}
@@ -57,8 +59,12 @@ class Shop:
         graph = build_definitions(self.workspace).resolve_asset_graph()
         record(observe(self.workspace, self.instance, graph), self.instance)
 
+    def inputs(self, asset: str) -> str:
+        graph = build_definitions(self.workspace).resolve_asset_graph()
+        return Lineage(self.instance, graph).inputs(dg.AssetKey(asset)) or "incomplete"
+
     def fail(self, asset: str) -> None:
-        with pytest.raises(RuntimeError), attempt(self.workspace.home, asset, None, "inputs", "run", 0.0):
+        with pytest.raises(RuntimeError), attempt(self.workspace.home, asset, None, self.inputs(asset), "run", 0.0):
             raise RuntimeError("no space left")
 
 
@@ -84,15 +90,24 @@ def test_a_batch_makes_the_catalogue_out_of_date_and_what_is_made_from_it_wait(s
 
 
 def test_a_failure_counts_until_it_is_mended_and_says_when_nobody_repeats_it(shop: Shop) -> None:
-    assert ("graph_failed", "masks", "repeated") not in shop.figures()
-    shop.fail("masks")
-    assert shop.figures()["graph_failed", "masks", "repeated"] == 1
-    shop.fail("masks")
+    assert ("graph_failed", "catalogue", "repeated") not in shop.figures()
+    shop.fail("catalogue")
+    assert shop.figures()["graph_failed", "catalogue", "repeated"] == 1
+    shop.fail("catalogue")
     given_up = shop.figures()
-    assert given_up["graph_failed", "masks", "given_up"] == 1
-    assert ("graph_failed", "masks", "repeated") not in given_up
-    with attempt(shop.workspace.home, "masks", None, "inputs", "run", 0.0):
+    assert given_up["graph_failed", "catalogue", "given_up"] == 1
+    assert ("graph_failed", "catalogue", "repeated") not in given_up
+    with attempt(shop.workspace.home, "catalogue", None, shop.inputs("catalogue"), "run", 0.0):
         pass
+    assert not [name for name in shop.figures() if name[0] == "graph_failed"]
+
+
+def test_a_failure_counts_no_longer_once_its_work_is_not_wanted(shop: Shop) -> None:
+    shop.fail("catalogue")
+    assert shop.figures()["graph_failed", "catalogue", "repeated"] == 1
+    shop.instance.add_dynamic_partitions(str(CATALOGUE_BATCH.name), ["autumn"])
+    raw = dg.AssetMaterialization("catalogue_batches", partition="autumn", tags={DATA_VERSION_TAG: "1"})
+    shop.instance.report_runless_asset_event(raw)
     assert not [name for name in shop.figures() if name[0] == "graph_failed"]
 
 
@@ -155,7 +170,7 @@ def test_a_scrape_is_answered_kept_for_some_seconds_and_fails_where_nothing_can_
         with urllib.request.urlopen(url, timeout=60) as answer:
             first = answer.read()
         assert b'threadline_graph_runs{status="queued"} 0.0' in first
-        shop.fail("masks")
+        shop.fail("catalogue")
         with urllib.request.urlopen(url, timeout=60) as answer:
             assert answer.read() == first
     finally:
@@ -190,10 +205,20 @@ def test_a_real_workspace_while_its_tables_are_made_and_when_one_breaks(tmp_path
         assert changed["graph_out_of_date", "look_set", "waiting"] == 1
         assert changed["graph_unobserved",] == 1, "that version is not the data's"
 
-    (workspace.data / "catalogue" / "one" / "articles.parquet").write_bytes(b"no table")
+    table = workspace.data / "catalogue" / "one" / "articles.parquet"
+    sound = table.read_bytes()
+    table.write_bytes(b"no table")
     dvc_data.add_batch(workspace.root, "catalogue", "one")
     assert materialize(workspace, assets=TABLES).failed
     with open_instance(workspace.home) as instance:
         broken = figures(workspace, instance)
     assert broken["graph_failed", "catalogue", "repeated"] == 1
     assert broken["graph_runs", "failure"] == 1
+    assert [name for name, _ in read_status(workspace).failed] == ["catalogue"]
+
+    table.write_bytes(sound)
+    dvc_data.add_batch(workspace.root, "catalogue", "one")
+    assert read_status(workspace).failed == [], "the table is up to date again, though nobody told the graph yet"
+    assert materialize(workspace, assets=TABLES).ran == []
+    with open_instance(workspace.home) as instance:
+        assert not [name for name in figures(workspace, instance) if name[0] == "graph_failed"]

@@ -10,7 +10,14 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from contracts.batches import Article, read_catalogue_batch, read_street_batch, write_catalogue_batch
+from contracts.batches import (
+    Article,
+    Photo,
+    read_catalogue_batch,
+    read_street_batch,
+    write_catalogue_batch,
+    write_street_batch,
+)
 from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.model_package import PACKAGE_FILE, ModelPackage, Provenance, Sizes
@@ -25,7 +32,7 @@ from orchestration.resources import Workspace
 from orchestration.rows import read_rows
 from orchestration.stewardship import turn_away
 from orchestration.workspace_tables import read_looks
-from tests.orchestration.messy import deliver_messy_street, deliver_spring
+from tests.orchestration.messy import deliver_messy_street, deliver_spring, picture
 from training.pictures import PictureStore, Source
 from training.sets import ArticleImages, Segmentation
 
@@ -81,7 +88,7 @@ def test_an_article_is_gone_from_everywhere(workspace: Workspace, tmp_path: Path
     assert "catalogue/spring/images/a7.jpg" not in dvc_data.manifest(workspace.root).files
     assert len(dvc_data.manifest(workspace.root).files) > 60
     assert [model.split()[0] for model in done.models] == ["reid"]
-    note = json.loads((workspace.places.home / "purged" / "a7.json").read_text())
+    note = json.loads((workspace.places.home / "purged" / "catalogue-a7.json").read_text())
     assert (note["who"], note["reason"], note["done"]) == ("ann", "the brand asked", True)
 
 
@@ -177,6 +184,44 @@ def test_the_contact_sheet_of_a_batch_that_was_turned_away_goes(workspace: Works
     turn_away(places, "catalogue", "again", "ann", "the same again")
     assert ".threadline/rejected/catalogue/again/batch" in purge(workspace, "a7", "ann", "asked").batches
     assert not sheet.exists()
+
+
+def test_an_id_of_a_photo_and_of_an_article_is_refused_until_one_is_chosen(workspace: Workspace) -> None:
+    delivered = workspace.places.delivered("street", "june")
+    (delivered / "images").mkdir(parents=True)
+    picture(500).save(image := delivered / "images" / "a7.jpg")
+    write_street_batch(delivered, [Photo("a7", image="images/a7.jpg", sha256=sha256_of_file(image))], [])
+    with pytest.raises(ThreadlineError, match="both a photo and an article") as refused:
+        purge(workspace, "a7", "ann", "the person asked")
+    assert refused.value.remedy == "say which: catalogue/a7 or street/a7"
+    assert image.exists()
+    done = purge(workspace, "street/a7", "ann", "the person asked")
+    assert (done.kind, done.key, done.batches) == ("street", "a7", ("incoming/street/june",))
+    assert not image.exists() and read_street_batch(delivered).photos == ()
+    assert (workspace.places.accepted("catalogue", "spring") / "images" / "a7.jpg").exists()
+    assert purge(workspace, "a7", "ann", "the brand asked").kind == "catalogue"
+    assert len(list((workspace.places.home / "purged").iterdir())) == 2
+
+
+def test_copies_that_no_row_names_go_too_and_those_of_another_id_are_said(workspace: Workspace, tmp_path: Path) -> None:
+    places = workspace.places
+    content = (places.accepted("street", "messy") / "images" / "p3.jpg").read_bytes()
+    copies = [
+        places.set_aside("street", "messy") / "unnamed" / "originals" / "p3.jpg",
+        places.incoming / "street" / ".half-made" / "images" / "x.jpg",
+        places.rejected / "street" / "old" / "batch" / "p3.jpg",
+        places.intake / "done-street-messy" / "images" / "p3.jpg",
+    ]
+    delivered = places.delivered("street", "again")
+    for path in [*copies, delivered / "images" / "other.jpg"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    named = Photo("other", image="images/other.jpg", sha256=sha256_of_file(delivered / "images" / "other.jpg"))
+    write_street_batch(delivered, [named], [])
+    done = purge(workspace, "p3", "ann", "the person asked")
+    assert files_with(tmp_path, content) == [delivered / "images" / "other.jpg"]
+    assert sorted(done.copies) == sorted(path.relative_to(places.root).as_posix() for path in copies)
+    assert "the same file, which may be of another id: incoming/street/again/images/other.jpg" in done.unreached
 
 
 def test_what_cannot_be_reached_is_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ from contracts.files import sha256_of_file
 from contracts.ledger import LedgerRow, read_ledger, write_ledger
 from orchestration import dvc_data, stewardship
 from orchestration.cli.main import app
+from orchestration.expectations.verdict import RowProblem, Verdict
 from orchestration.intake import accept
 from orchestration.places import Places
-from orchestration.stewardship import list_batches, release_rows, show_batch, turn_away
+from orchestration.stewardship import corrections, list_batches, release_rows, show_batch, turn_away
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 
 CONFIGURATION = "[validation]\nquarantine_share = 0.3\n"
@@ -182,15 +183,35 @@ def test_a_batch_turned_away_is_kept_with_the_decision(places: Places) -> None:
         turn_away(places, "street", "messy", "bob", "again")
 
 
+def test_a_spreadsheet_reads_umlauts_and_calculates_nothing_of_the_corrections() -> None:
+    named = {
+        "=HYPERLINK(1)": "'=HYPERLINK(1)",
+        "+a": "'+a",
+        "-a": "'-a",
+        "@a": "'@a",
+        "\ta": "'\ta",
+        "\ra": "'\ra",
+        "-5": "-5",
+        "+1.5": "+1.5",
+        "Blüte": "Blüte",
+    }
+    rows = tuple(RowProblem("articles.parquet", row, one, one, "wrong") for row, one in enumerate(named))
+    text = corrections(Verdict("catalogue", "spring", "rejected", rows, {}))
+    assert text.startswith("\ufeffbatch,")
+    read = list(csv.DictReader(io.StringIO(text[1:], newline="")))
+    assert [line["id"] for line in read] == [line["image"] for line in read] == list(named.values())
+    assert [line["row"] for line in read] == [str(row) for row in range(1, len(named) + 1)]
+
+
 def test_the_command_line_shows_and_decides(places: Places, tmp_path: Path) -> None:
     run = CliRunner()
     at = ["--workspace", str(places.root)]
     shown = run.invoke(app, ["batches", "show", "catalogue/spring", "--csv", str(tmp_path / "fix.csv"), *at])
     assert shown.exit_code == 0
-    assert "a0: the picture is blank" in shown.output
+    assert "articles.parquet row 1 a0: the picture is blank" in shown.output
     assert "still set aside: a0, a1" in shown.output
     assert "contact_sheet.png" in shown.output
-    lines = list(csv.DictReader(io.StringIO((tmp_path / "fix.csv").read_text())))
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "fix.csv").read_text("utf-8-sig"))))
     assert {(one["id"], one["row"], one["severity"]) for one in lines} >= {
         ("a0", "1", "problem"),
         ("a1", "2", "problem"),
