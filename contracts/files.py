@@ -49,6 +49,9 @@ class Place(Protocol):
         """Take the file away."""
 
 
+_HALF_MADE = ".half-made"
+"""How every temporary name ends; nobody else's name does, so that what a killed process left may be deleted."""
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -65,7 +68,7 @@ def replacing(path: Place) -> Iterator[Path]:
             path.write_bytes(local.read_bytes())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_HALF_MADE, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -83,9 +86,9 @@ def new_directory(path: Path) -> Iterator[Path]:
     On any error the temporary directory goes and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_HALF_MADE, dir=path.parent))
     temporary.chmod(0o755)
-    old = temporary.with_name(f"{temporary.name}.old")
+    old = temporary.with_name(f"{temporary.name.removesuffix(_HALF_MADE)}.old{_HALF_MADE}")
     try:
         yield temporary
         if path.exists():
@@ -100,13 +103,18 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left half-made beside `path` on its way to be written."""
-    half_made = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}(\.old)?")
+    half_made = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}(\.old)?{re.escape(_HALF_MADE)}")
     for leftover in path.parent.iterdir() if path.parent.is_dir() else ():
         if half_made.fullmatch(leftover.name):
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()
+
+
+def printable(path: Path) -> str:
+    """The path as text that every terminal and page can show; what is no UTF-8 in it is replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def write_text(path: Place, text: str) -> None:

@@ -2,7 +2,8 @@
 
 A delivery is taken once it is whole: its tables can be read, every file they name is there, and nothing has changed for
 a moment. One that was rejected since it last changed waits for the steward. Articles go before photos, whose pairs
-name them. Nothing is kept but the attempts, for those that end without a verdict.
+name them, as long as they can be judged. Nothing is kept but the attempts, for those that end without a verdict; when
+they are used up, the delivery waits for the steward too, and for other files in it.
 """
 
 import json
@@ -135,7 +136,8 @@ def look(workspace: Workspace, instance: dg.DagsterInstance, cursor: str | None,
     noted = [Attempt(**one) for one in json.loads(cursor or "[]")]
     attempts = {str(one.partition): one for one in noted if one.partition in there}
     requests = []
-    for delivery in to_judge(workspace.places, waiting, now_s):
+    open_ones = [one for one in waiting if not _is_given_up(workspace, instance, attempts.get(one.label), one)]
+    for delivery in to_judge(workspace.places, open_ones, now_s):
         attempt = next_attempt(workspace, attempts.get(delivery.label), delivery, now_s)
         if attempt is not None and not _runs(instance, delivery):
             attempts[delivery.label] = attempt
@@ -151,6 +153,13 @@ def next_attempt(workspace: Workspace, last: Attempt | None, delivery: Delivery,
     if not last.may_be_repeated(delivery.state, now_s, policy.most, policy.backoff_s):
         return None
     return Attempt(intake.name, delivery.label, delivery.state, last.count + 1, now_s, "")
+
+
+def _is_given_up(workspace: Workspace, instance: dg.DagsterInstance, last: Attempt | None, delivery: Delivery) -> bool:
+    """Whether `delivery` as it is was tried as often as it may be, and the last try has ended."""
+    if last is None or last.inputs != delivery.state or last.count <= workspace.configuration.retries.most:
+        return False
+    return not _runs(instance, delivery)
 
 
 def request(delivery: Delivery) -> dg.RunRequest:

@@ -7,19 +7,24 @@ written to quarantine in one step (written over by the next attempt); 3. a note 
 and the accepted rows are moved to `data/<kind>/<batch>` in one step. The note says that a batch in `data/` that no
 ledger row names is an attempt's, which the next one may replace; 4. the ledger row is written: from here on the batch
 is accepted, and the next attempt only finishes; 5. `data.dvc` is updated by DVC (again, if need be: adding what is
-there changes nothing); 6. the delivered copy is moved out of `incoming/` in one step, then deleted. As long as it is
-there, the batch comes up again.
+there changes nothing); 6. the delivered copy is moved out of `incoming/` in one step, what was written into it since it
+was looked at is kept in quarantine, and the rest is deleted. As long as it is there, the batch comes up again.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
+import logging
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from contracts.batches import Kind, check_batch_name
 from contracts.errors import ThreadlineError
@@ -30,13 +35,17 @@ from orchestration.configuration import CONFIGURATION_FILE, read_configuration
 from orchestration.expectations.known import known_data
 from orchestration.expectations.lenience import Lenience
 from orchestration.expectations.picture_facts import look_at_all
-from orchestration.expectations.quarantine import part_batch
+from orchestration.expectations.quarantine import UNNAMED, part_batch
 from orchestration.expectations.thresholds import Thresholds
 from orchestration.expectations.verdict import Verdict
 from orchestration.locks import is_held, waiting_for
 from orchestration.places import Places
 from orchestration.progress import Reporter
 from orchestration.silence import silent
+
+_Account = TypeVar("_Account")
+
+log = logging.getLogger(__name__)
 
 
 def accept(
@@ -60,25 +69,82 @@ def accept(
         return _judge(places, kind, batch, who, progress, lenience, reason)
 
 
-@contextmanager
-def importing(places: Places, kind: Kind, batch: str) -> Iterator[None]:
-    """Hold the delivery of that name while an import writes it; what an import left there before may be replaced.
+def accept_import(
+    places: Places,
+    kinds: Sequence[Kind],
+    batch: str,
+    who: str,
+    deliver: Callable[[], _Account],
+    progress: Reporter = silent,
+) -> tuple[_Account, list[Verdict]]:
+    """Let an import `deliver` its batches of that name into `incoming/`, one of each of `kinds`, and accept them.
 
-    Raises ThreadlineError when there is one that no import made.
+    Returns its account and the verdicts. What an import left there before is replaced, and nobody else decides on
+    these deliveries meanwhile. Raises ThreadlineError when a delivery of the name lies there that no import made; or,
+    leaving no copy of it, when what is delivered is another batch than the one that was accepted under the name.
     """
-    delivered, note = places.delivered(kind, batch), import_note(places, kind, batch)
-    with waiting_for(judging_lock(places, kind, batch)):
-        if delivered.exists() and not note.exists():
+    with ExitStack() as held:
+        for kind in kinds:
+            held.enter_context(waiting_for(judging_lock(places, kind, batch)))
+        for kind in kinds:
+            held.enter_context(_importing(places, kind, batch))
+        account = deliver()
+        taken = [kind for kind in kinds if _is_another(places, kind, batch, progress)]
+        if taken:
+            for kind in kinds:
+                _delete(places.delivered(kind, batch))
             raise ThreadlineError(
-                f"{delivered} holds another delivery, which waits for a decision",
-                f"name the import's batch with --batch, or first accept or reject {kind}/{batch} (threadline batches)",
+                f"{taken[0]}/{batch} was accepted before, and what is imported now is not the same",
+                f"import it as a later batch, which overrides earlier ones: --batch {_free_name(places, kinds, batch)}",
             )
-        write_text(note, "")
-        try:
-            yield
-        finally:
-            if not delivered.exists():
-                note.unlink(missing_ok=True)
+        return account, [_judge(places, kind, batch, who, progress, "none", "") for kind in kinds]
+
+
+def accepted_before(places: Places, kinds: Sequence[Kind], batch: str) -> Kind | None:
+    """The first of `kinds` of which the ledger and `data/` have a batch of that name."""
+    there = (kind for kind in kinds if places.accepted(kind, batch).exists())
+    return next((kind for kind in there if _row_of(places, kind, batch) is not None), None)
+
+
+@contextmanager
+def _importing(places: Places, kind: Kind, batch: str) -> Iterator[None]:
+    """Note that an import writes the delivery of that name. Raises ThreadlineError when another one is there."""
+    delivered, note = places.delivered(kind, batch), import_note(places, kind, batch)
+    if delivered.exists() and not note.exists():
+        raise ThreadlineError(
+            f"{delivered} holds another delivery, which waits for a decision",
+            f"name the import's batch with --batch, or first accept or reject {kind}/{batch} (threadline batches)",
+        )
+    write_text(note, "")
+    try:
+        yield
+    finally:
+        if not delivered.exists():
+            note.unlink(missing_ok=True)
+
+
+def _is_another(places: Places, kind: Kind, batch: str, progress: Reporter) -> bool:
+    """Whether the delivery is not the batch that has its name; nothing is read where none has."""
+    if not places.accepted(kind, batch).exists() and _row_of(places, kind, batch) is None:
+        return False
+    try:
+        _is_accepted(places, kind, batch, digest_of_delivery(places.delivered(kind, batch), progress))
+    except ThreadlineError:
+        return True
+    return False
+
+
+def _row_of(places: Places, kind: Kind, batch: str) -> LedgerRow | None:
+    return next((row for row in read_ledger(places.data) if (row.kind, row.batch) == (kind, batch)), None)
+
+
+def _free_name(places: Places, kinds: Sequence[Kind], batch: str) -> str:
+    """The first of `<batch>-2`, `<batch>-3`, … that no batch has."""
+    taken = {row.batch for row in read_ledger(places.data)}
+    names = (f"{batch}-{number}" for number in itertools.count(2))
+    return next(
+        name for name in names if name not in taken and not any(places.delivered(kind, name).exists() for kind in kinds)
+    )
 
 
 def import_note(places: Places, kind: Kind, batch: str) -> Path:
@@ -106,7 +172,7 @@ def _judge(
     digest = digest_of_delivery(delivered, progress)
     with alone(places):
         if _is_accepted(places, kind, batch, digest):
-            _finish(places, kind, batch)
+            _finish(places, kind, batch, before)
             return Verdict(kind, batch, "already_accepted", (), {})
     from orchestration.expectations.validate import validate_batch  # with pandas, which only a verdict needs
 
@@ -128,7 +194,7 @@ def _judge(
         if not _is_accepted(places, kind, batch, digest):
             _move(places, delivered, verdict, digest)
             _enter(places, LedgerRow(0, kind, batch, who, now(), verdict.status, digest, reason))
-        _finish(places, kind, batch)
+        _finish(places, kind, batch, before)
     return verdict
 
 
@@ -143,10 +209,10 @@ def _all_files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
 
 
-def _state_of(root: Path) -> list[tuple[Path, int, int, int]]:
-    """What changes when a file below `root` is added, removed or written: no file is read for it."""
+def _state_of(root: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of every file below `root`, by its path there: no file is read for it."""
     found = ((path, path.lstat()) for path in _all_files(root))
-    return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found]
+    return {path.relative_to(root): (status.st_size, status.st_mtime_ns) for path, status in found}
 
 
 def _thresholds(places: Places) -> Thresholds:
@@ -162,13 +228,15 @@ def _is_accepted(places: Places, kind: Kind, batch: str, digest: str) -> bool:
     """
     other = ThreadlineError(
         f"{places.delivered(kind, batch)} is not the batch of that name that is in {places.data}",
-        "deliver it under another name; later batches override earlier ones",
+        f"deliver it under another name, such as {_free_name(places, (kind,), batch)} (rename the directory, or import "
+        "with --batch): later batches override earlier ones; or turn it away: threadline batches reject "
+        f"{kind}/{batch}",
     )
-    for row in read_ledger(places.data):
-        if (row.kind, row.batch) == (kind, batch):
-            if row.digest != digest:
-                raise other
-            return places.accepted(kind, batch).exists()
+    row = _row_of(places, kind, batch)
+    if row is not None:
+        if row.digest != digest:
+            raise other
+        return places.accepted(kind, batch).exists()
     if places.accepted(kind, batch).exists() and not _note(places, kind, batch).exists():
         raise other
     return False
@@ -195,27 +263,51 @@ def _enter(places: Places, row: LedgerRow) -> None:
     write_ledger(places.data, [*rows, LedgerRow(**{**vars(row), "sequence": last + 1})])
 
 
-def _finish(places: Places, kind: Kind, batch: str) -> None:
-    """Steps 5 and 6: the data version, and the delivered copy; then what earlier attempts left half-made."""
+def _finish(places: Places, kind: Kind, batch: str, before: dict[Path, tuple[int, int]]) -> None:
+    """Steps 5 and 6: the data version, and the delivered copy; then what earlier attempts left half-made.
+
+    `before` is the state of the delivery when it was looked at.
+    """
     dvc_data.add_batch(places.root, kind, batch)
     places.intake.mkdir(parents=True, exist_ok=True)
-    put_in_place(places.delivered(kind, batch), places.intake / f"done-{kind}-{batch}")
+    done = places.intake / f"done-{kind}-{batch}"
+    put_in_place(places.delivered(kind, batch), done)
+    _keep_late(done, before, places.set_aside(kind, batch) / UNNAMED)
     notes = (_note(places, kind, batch), import_note(places, kind, batch))
-    for done in (*notes, judging_lock(places, kind, batch)):
-        done.unlink(missing_ok=True)
+    for note in (*notes, judging_lock(places, kind, batch)):
+        note.unlink(missing_ok=True)
     for path in (places.set_aside(kind, batch), places.report(kind, batch), places.delivered(kind, batch)):
         remove_leftovers(path)
     remove_leftovers(places.data / LEDGER)
     for leftover in places.intake.iterdir():
         if leftover.is_dir():
-            shutil.rmtree(leftover)
+            try:
+                _delete(leftover)
+            except OSError as error:
+                log.warning("%s cannot be deleted, and is in nobody's way: %s", leftover, error)
+
+
+def _keep_late(done: Path, before: dict[Path, tuple[int, int]], unnamed: Path) -> None:
+    """Move to `unnamed` what was written into the delivered copy `done` since its state was `before`."""
+    late = [path for path, state in _state_of(done).items() if before.get(path) != state]
+    for path in late:
+        target = unnamed / path
+        for number in itertools.count(2):
+            if not os.path.lexists(target):
+                break
+            target = unnamed / path.with_name(f"{path.name}.{number}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(done / path, target)
+    if late:
+        log.warning("%d files were written while their batch was accepted; they are kept in %s", len(late), unnamed)
 
 
 def put_in_place(source: Path, target: Path) -> None:
     """Move a directory to `target` in one step, replacing what an earlier attempt left there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        shutil.rmtree(target)
+        _delete(target)
+    _let_move(source)
     try:
         source.rename(target)
     except OSError as error:
@@ -223,7 +315,28 @@ def put_in_place(source: Path, target: Path) -> None:
             raise
         with new_directory(target) as copy:
             shutil.copytree(source, copy, dirs_exist_ok=True, symlinks=True)
-        shutil.rmtree(source)
+        _delete(source)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a directory with all that is in it, also where those in it are read-only."""
+    _let_move(folder)
+    shutil.rmtree(folder)
+
+
+def _let_move(folder: Path) -> None:
+    """Let this user move and delete the directories in `folder`, whatever permissions they were delivered with."""
+    _let_write(folder)
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            _let_write(Path(parent, name))
+
+
+def _let_write(folder: Path) -> None:
+    mode = folder.lstat().st_mode
+    if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+        with suppress(PermissionError):  # somebody else's: whether it can be moved, moving it says
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
 
 
 @contextmanager

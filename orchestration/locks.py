@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from contracts.errors import ThreadlineError
 
 
 @contextmanager
 def waiting_for(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; whoever comes second waits."""
+    """Hold the lock at `path`; whoever comes second waits, also where the first took the file away in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as opened:
+        while True:
+            lock = opened.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _lies_at(path, lock):
+                break
         yield
+
+
+def _lies_at(path: Path, lock: TextIO) -> bool:
+    """Whether the open file `lock` is the one at `path` still."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

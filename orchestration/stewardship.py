@@ -32,7 +32,7 @@ from contracts.batches import (
     write_street_batch,
 )
 from contracts.errors import ThreadlineError
-from contracts.files import new_directory, read_table, write_json
+from contracts.files import new_directory, printable, read_table, write_json
 from contracts.images import UnreadableImage
 from contracts.ledger import LedgerRow, read_ledger
 from orchestration.expectations.known import TABLES
@@ -49,14 +49,19 @@ DECISION = "decision.json"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_MOVE_IT = "move it into incoming/catalogue/NAME or incoming/street/NAME"
+_RENAME_IT = "rename it: lower-case letters, digits, dots, dashes and underscores, starting with a letter or digit"
+
+WAITS_AGAIN = "accepted; another delivery waits under this name"
 
 
 @dataclass(frozen=True)
 class BatchAccount:
     """A batch: where it stands, the verdict on it, its ledger row, and the ids that are still set aside.
 
-    `state` is "delivered" (no verdict yet), "rejected" (by the verdict; it stays in `incoming/`), "accepted" or
-    "turned away" (by a steward). `contact_sheet` is empty where no picture has a problem.
+    `state` is "delivered" (no verdict yet), "rejected" (by the verdict; it stays in `incoming/`), "accepted",
+    `WAITS_AGAIN` (accepted, and another delivery of that name lies in `incoming/`: it can only be turned away, or be
+    given another name) or "turned away" (by a steward). `contact_sheet` is empty where no picture has a problem.
     """
 
     kind: Kind
@@ -81,9 +86,17 @@ def deliveries(places: Places) -> list[tuple[Kind, str]]:
     return _folders(places.incoming)
 
 
-def misnamed(places: Places) -> list[Path]:
-    """What lies in `incoming/` under a name that no batch may have: nobody can decide on it until it is renamed."""
-    return [path for kind in KINDS for path in _inside(places.incoming / kind) if not may_name_batch(path.name)]
+def misplaced(places: Places) -> list[tuple[str, str]]:
+    """What lies in `incoming/` and nobody judges, as a path in the workspace, and what to do about each."""
+    found = [(path, _MOVE_IT) for path in _shown_in(places.incoming) if path.name not in KINDS]
+    for path in (path for kind in KINDS for path in _shown_in(places.incoming / kind)):
+        if path.is_symlink():
+            found.append((path, "it is a link: copy what it leads to in its place"))
+        elif not path.is_dir():
+            found.append((path, "it lies in no batch: move it into the directory of its batch"))
+        elif not may_name_batch(path.name):
+            found.append((path, _RENAME_IT))
+    return [(printable(path.relative_to(places.root)), remedy) for path, remedy in found]
 
 
 def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
@@ -97,9 +110,10 @@ def show_batch(places: Places, kind: Kind, batch: str) -> BatchAccount:
 def _account(places: Places, kind: Kind, batch: str, row: LedgerRow | None, aside: tuple[str, ...]) -> BatchAccount:
     report = places.report(kind, batch)
     verdict = read_verdict(report) if (report / VERDICT).is_file() else None
+    waits = places.delivered(kind, batch).is_dir()
     if row is not None:
-        state = "accepted"
-    elif places.delivered(kind, batch).is_dir():
+        state = WAITS_AGAIN if waits else "accepted"
+    elif waits:
         state = "rejected" if verdict is not None and not verdict.accepted else "delivered"
     elif (places.rejected / kind / batch).is_dir():
         state = "turned away"
@@ -247,8 +261,12 @@ def _folders(place: Path) -> list[tuple[Kind, str]]:
 
 def _inside(folder: Path) -> list[Path]:
     """The directories in `folder` but for links and hidden ones, which are still being copied."""
+    return [path for path in _shown_in(folder) if path.is_dir() and not path.is_symlink()]
+
+
+def _shown_in(folder: Path) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def _named(who: str, reason: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -12,9 +11,10 @@ import typer
 from contracts.batches import KINDS, Kind
 from contracts.errors import ThreadlineError
 from contracts.files import write_text
-from orchestration.cli.output import Json, console, print_json, print_table
+from orchestration.cli.output import Json, console, errors, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
 from orchestration.expectations.verdict import Verdict
+from orchestration.person import you
 from orchestration.progress import TerminalReporter
 
 batches = typer.Typer(help="Look at batches, and accept, release or reject what was delivered.", no_args_is_help=True)
@@ -27,14 +27,17 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 @batches.command("list")
 def list_all(workspace: WorkspaceOption = None, json: Json = False) -> None:
     """Every batch: where it stands, what is still set aside, and who decided what."""
-    from orchestration.stewardship import BatchAccount, list_batches
+    from orchestration.stewardship import BatchAccount, list_batches, misplaced
 
     def cells(one: BatchAccount) -> tuple[object, ...]:
         row = one.ledger
         decided = (row.who, row.when, row.reason) if row else ("", "", "")
         return (f"{one.kind}/{one.batch}", one.state, len(one.set_aside), *decided)
 
-    found = list_batches(open_workspace(workspace).places)
+    places = open_workspace(workspace).places
+    found = list_batches(places)
+    for path, remedy in misplaced(places):
+        errors.print(f"{path} is judged by nobody: {remedy}")
     if json:
         print_json([asdict(one) for one in found])
     elif found:
@@ -84,7 +87,7 @@ def accept_batch(
 
     places = open_workspace(workspace).places
     with TerminalReporter(console) as reporter:
-        verdict = accept_delivered(places, *_parsed(batch), who or getpass.getuser(), reason, reporter)
+        verdict = accept_delivered(places, *_parsed(batch), who or you(), reason, reporter)
     _tell(verdict, json)
     if not verdict.accepted:
         raise typer.Exit(2)
@@ -106,7 +109,7 @@ def release(
 
     places = open_workspace(workspace).places
     with TerminalReporter(console) as reporter:
-        verdict = release_rows(places, *_parsed(batch), who or getpass.getuser(), reason, ids or (), reporter)
+        verdict = release_rows(places, *_parsed(batch), who or you(), reason, ids or (), reporter)
     _tell(verdict, json)
 
 
@@ -115,7 +118,7 @@ def reject(batch: Batch, reason: Reason, who: Who = "", workspace: WorkspaceOpti
     """Turn a delivered batch away: it leaves `incoming/` and is kept with the decision."""
     from orchestration.stewardship import turn_away
 
-    kept = turn_away(open_workspace(workspace).places, *_parsed(batch), who or getpass.getuser(), reason)
+    kept = turn_away(open_workspace(workspace).places, *_parsed(batch), who or you(), reason)
     if json:
         print_json({"batch": batch, "kept": str(kept)})
     else:

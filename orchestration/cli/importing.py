@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,10 +13,11 @@ import typer
 
 from contracts.batches import Kind, check_batch_name
 from contracts.errors import ThreadlineError
-from orchestration.cli.output import Json, console, print_json
+from orchestration.cli.output import Json, console, errors, print_json
 from orchestration.cli.workspace import Limit, WorkspaceOption, open_workspace
 from orchestration.expectations.verdict import Verdict
 from orchestration.known_imports import find_import, keep_import, key_of
+from orchestration.person import you
 from orchestration.progress import Reporter, TerminalReporter
 from orchestration.sources.folder import deliver_folder
 from orchestration.sources.folder_photos import deliver_folder_photos
@@ -183,28 +182,45 @@ def run_import(wanted: Import, batch: str | None, who: str, workspace: Path | No
     """Deliver into `incoming/`, reach the verdicts, and accept; print the account. Exit code 2 on a rejection.
 
     What was imported before and did not change is not read again. Raises ThreadlineError when a delivery of that name,
-    which no import made, waits in `incoming/`.
+    which no import made, waits in `incoming/`, or another batch was accepted under the name.
     """
-    from orchestration.intake import accept, importing
+    from orchestration.intake import accept_import, accepted_before
 
-    places = open_workspace(workspace).places
-    called = check_batch_name(batch or wanted.name)
+    opened = open_workspace(workspace)
+    places, called = opened.places, check_batch_name(batch or wanted.name)
+    left_out = places.home / "imports" / f"{'-'.join(wanted.kinds)}-{called}-left-out.csv"
     key = key_of(wanted.source, wanted.read, {**wanted.options, "batch": called})
     known = find_import(places, key)
     if known is not None:
         report, lines = known.report, [f"{wanted.source}: nothing changed since it was imported"]
         verdicts = [Verdict(kind, name, "already_accepted", (), {}) for kind, name, _ in known.batches]
     else:
+        if (kind := accepted_before(places, wanted.kinds, called)) is not None:
+            errors.print(f"{kind}/{called} was accepted before: what is not the same again needs a name, --batch NEW")
         with TerminalReporter(console) as reporter:
-            with ExitStack() as held:
-                for kind in wanted.kinds:
-                    held.enter_context(importing(places, kind, called))
-                made = wanted.deliver({kind: places.delivered(kind, called) for kind in wanted.kinds}, reporter)
-            verdicts = [accept(places, kind, called, who or getpass.getuser(), reporter) for kind in wanted.kinds]
+            deliver = partial(wanted.deliver, {kind: places.delivered(kind, called) for kind in wanted.kinds}, reporter)
+            made, verdicts = accept_import(places, wanted.kinds, called, who or you(), deliver, reporter)
+        made.write_left_out(left_out)
         report, lines = made.as_json(), made.lines()
+        if made.share_left_out() >= opened.configuration.validation.quarantine_share:
+            _warn_of(made, left_out)
         if all(verdict.accepted for verdict in verdicts):
             keep_import(places, key, report, wanted.kinds, called)
+    if left_out.is_file():
+        count = sum(one["count"] for one in report["left_out"])
+        report = {**report, "left_out_count": count, "left_out_csv": str(left_out)}
+        lines = [*lines, f"  all that was left out: {left_out}"]
     _tell(report, lines, verdicts, json)
+
+
+def _warn_of(made: ImportReport, left_out: Path) -> None:
+    """Say on the error stream that an import left a large share out."""
+    count = made.left_out.total()
+    if count:
+        errors.print(
+            f"{made.source}: {count:,} were left out, {made.share_left_out():.0%} of what was read\n"
+            f"  What to do: {left_out} says where and why; put right what should be in, and import it with --batch NEW"
+        )
 
 
 def _tell(report: dict[str, Any], lines: list[str], verdicts: list[Verdict], json: bool) -> None:

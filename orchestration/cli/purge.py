@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from orchestration.cli.output import Json, console, print_json
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
+from orchestration.person import you
 
 
 def purge(
@@ -27,7 +27,7 @@ def purge(
     """Erase a photo or article with its pictures, everywhere, and say which models saw it. It cannot be undone."""
     from orchestration.purging import purge as erase
 
-    done = erase(open_workspace(workspace), key, who or getpass.getuser(), reason)
+    done = erase(open_workspace(workspace), key, who or you(), reason)
     if json:
         print_json(asdict(done))
         return

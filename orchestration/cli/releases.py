@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from orchestration.cli.output import Json, console, print_json, print_table
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
+from orchestration.person import you
 from orchestration.resources import Workspace
 
 Version = Annotated[str, typer.Argument(help="A version of the serving model, as `threadline releases` lists it.")]
@@ -81,7 +81,7 @@ def rollback(version: Version, reason: Reason = "", who: Who = "", workspace: Wo
     """Let an earlier version serve until `threadline unpin`, whatever is trained meanwhile."""
     from orchestration.releasing import pin_release
 
-    pin = pin_release(open_workspace(workspace), version, who or getpass.getuser(), reason)
+    pin = pin_release(open_workspace(workspace), version, who or you(), reason)
     console.print(f"Version {pin.version} ({pin.method}) is pinned. {_NEXT}")
 
 
@@ -97,7 +97,7 @@ def approve(reason: Reason = "", who: Who = "", workspace: WorkspaceOption = Non
     """Let the package that waits for an approval serve."""
     from orchestration.releasing import approve_proposal
 
-    approved = approve_proposal(open_workspace(workspace), who or getpass.getuser(), reason)
+    approved = approve_proposal(open_workspace(workspace), who or you(), reason)
     console.print(f"{approved.method} ({approved.reason}) is approved. {_NEXT}")
 
 

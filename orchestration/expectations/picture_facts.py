@@ -68,9 +68,17 @@ class MaskFacts:
 def file_in(root: Path, relative: str) -> Path:
     """The path of a file of the batch `root`. Raises UnreadableImage saying what is wrong with it."""
     try:
+        return _file_in(root, relative)
+    except OSError as error:  # such as a name that is longer than any file's
+        raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+
+
+def _file_in(root: Path, relative: str) -> Path:
+    try:
         path = inside(root, relative)
     except (ThreadlineError, ValueError) as error:
-        raise UnreadableImage("the path leaves the batch") from error
+        turned = "\\" in relative
+        raise UnreadableImage("written with \\; use /" if turned else "the path leaves the batch") from error
     parts = PurePosixPath(relative).parts
     if any(root.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts) + 1)):
         raise UnreadableImage("a link, not a file of the batch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from contracts.batches import (
@@ -13,7 +13,9 @@ from contracts.batches import (
     PAIRS,
     PHOTOS,
     Article,
+    CatalogueBatch,
     Photo,
+    StreetBatch,
     read_catalogue_batch,
     read_street_batch,
     write_catalogue_batch,
@@ -44,6 +46,13 @@ def part_batch(root: Path, verdict: Verdict, kept: Path, aside: Path) -> bool:
     for path in unnamed:
         _link(root / path, _place(aside / UNNAMED, path))
     return bool(unnamed) or verdict.status == "accepted_with_quarantine"
+
+
+def unnamed_in(batch: CatalogueBatch | StreetBatch) -> list[str]:
+    """The files of a batch, as paths in it, that none of its rows names."""
+    files = _files_of_articles(batch.articles) if isinstance(batch, CatalogueBatch) else _files_of_photos(batch.photos)
+    named = {PurePosixPath(path).as_posix() for path in files} | {ARTICLES, PHOTOS, PAIRS}
+    return [path for path in _delivered(batch.root) if path not in named]
 
 
 def _part_catalogue(root: Path, verdict: Verdict, into: Path, *, failing: bool) -> set[str]:

@@ -18,7 +18,7 @@ from contracts.batches import (
     read_street_batch,
 )
 from contracts.errors import ThreadlineError
-from contracts.files import new_directory
+from contracts.files import new_directory, printable
 from orchestration.expectations.checks import checks_for
 from orchestration.expectations.contact_sheet import write_contact_sheet
 from orchestration.expectations.data_docs import Failure, run_checks
@@ -26,6 +26,7 @@ from orchestration.expectations.fact_table import FactTable
 from orchestration.expectations.frames import Frames, catalogue_frames, street_frames
 from orchestration.expectations.known import TABLES, KnownData
 from orchestration.expectations.lenience import Lenience
+from orchestration.expectations.quarantine import UNNAMED, unnamed_in
 from orchestration.expectations.thresholds import Thresholds
 from orchestration.expectations.verdict import CONTACT_SHEET, DATA_DOCS, RowProblem, Status, Verdict, write_verdict
 from orchestration.progress import Reporter
@@ -53,8 +54,7 @@ def validate_batch(
         try:
             batch = read_catalogue_batch(root) if kind == "catalogue" else read_street_batch(root)
         except ThreadlineError as error:
-            problem = RowProblem(TABLES[kind][0], -1, "", "", error.problem)
-            verdict = Verdict(kind, root.name, "rejected", (problem,), {})
+            verdict = Verdict(kind, root.name, "rejected", (_no_batch(kind, root, error),), {})
         else:
             verdict = judge.verdict(kind, batch, report)
             verdict = replace(verdict, report=str(out / DATA_DOCS / "index.html"))
@@ -86,6 +86,7 @@ class _Judge:
             problems.append(RowProblem(TABLES[kind][0], -1, "", "", "the batch holds no rows"))
         if isinstance(batch, StreetBatch):
             problems += _left_alone(batch, problems, self.known)
+        problems += _unnamed(kind, batch)
         problems.sort(key=lambda one: (one.warning, one.table, one.row))
         share = {"none": self.thresholds.quarantine_share, "any_share": math.inf, "taste": 0.0}[self.lenience]
         return Verdict(
@@ -99,6 +100,24 @@ class _Judge:
             return frames, {ARTICLES: len(batch.articles)}
         frames = street_frames(batch, self.known, self.table, self.thresholds, self.progress)
         return frames, {PHOTOS: len(batch.photos), PAIRS: len(batch.pairs)}
+
+
+def _no_batch(kind: Kind, root: Path, error: ThreadlineError) -> RowProblem:
+    """Why what lies in `root` is no batch, and what to do."""
+    table, remedy = TABLES[kind][0], error.remedy
+    if not (root / table).exists() and any(path.suffix.lower() == ".csv" for path in root.iterdir()):
+        source = {"catalogue": "folder", "street": "folder-photos"}[kind]
+        remedy = f"it holds a CSV: move it out of incoming/, then run: threadline import {source} PATH"
+    return RowProblem(table, -1, "", "", f"{error.problem}; what to do: {remedy}")
+
+
+def _unnamed(kind: Kind, batch: CatalogueBatch | StreetBatch) -> list[RowProblem]:
+    """A warning where there are files that no row names: they do not become data."""
+    files = unnamed_in(batch)
+    if not files:
+        return []
+    told = f"files that no row names (they go to {UNNAMED}/ in quarantine): {len(files):,}, such as"
+    return [RowProblem(TABLES[kind][0], -1, "", "", f"{told} {printable(Path(files[0]))}", warning=True)]
 
 
 def _problem(kind: Kind, frames: Frames, failure: Failure, lenience: Lenience) -> RowProblem:

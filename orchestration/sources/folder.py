@@ -23,6 +23,7 @@ from orchestration.sources.tables import Row, read_csv
 
 PHOTOS_TABLE = "photos.csv"
 NOT_OF_THE_EIGHT = "categories left out"
+NOT_TAKEN = "pictures of no article"
 
 _RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments")
 _TWO_READINGS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
@@ -66,6 +67,8 @@ def deliver_folder(
     report = ImportReport(source)
     usable = rows.rows if all_categories else _of_the_eight(rows.path.name, rows.rows, report)
     gathered = _gather(path, rows.path.name, usable, report, limit)
+    if all_categories and limit is None:
+        _count_not_taken(path, gathered, report)
     with new_directory(into) as batch:
         articles = _take(batch, gathered, rows.path.name, report, progress)
         report.require(len(articles), path)
@@ -131,6 +134,15 @@ def _gather(
             continue
         gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
     return gathered
+
+
+def _count_not_taken(path: Path, gathered: Mapping[str, _Gathered], report: ImportReport) -> None:
+    """Count the pictures of the directory that no usable row names, by their endings."""
+    taken = {one.source for found in gathered.values() for one in found.images}
+    pictures = (one for one in path.rglob("*") if one.suffix.lower() in KNOWN_ENDINGS)
+    others = Counter(one.suffix.lower() for one in pictures if one not in taken)
+    if others:
+        report.counts[NOT_TAKEN] = others
 
 
 def _image_of(path: Path, file: str, row: Row, report: ImportReport) -> Path | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import ThreadlineError
+from contracts.files import replacing
 
 EXAMPLES_KEPT = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One thing that was left out: the file it stood in, its line there (None outside tables), and what was wrong."""
 
@@ -27,7 +30,7 @@ class ImportReport:
 
     `taken` counts what was written, by sort ("articles", "photos", …). `mapped` counts the categories that were
     renamed, by (from, to). `counts` holds further counts under a title ("worn"). `left_out` counts what was not taken,
-    by reason; `examples` holds the first few of each reason.
+    by reason; `examples` holds the first few of each reason, `all_left_out` everything with its reason.
     """
 
     source: str
@@ -36,19 +39,40 @@ class ImportReport:
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=dict)
+    all_left_out: list[tuple[str, Example]] = field(default_factory=list)
 
     def leave_out(self, reason: str, file: str, row: int | None = None, detail: str = "") -> None:
         """Count something that was not taken. `reason` groups, `detail` tells this one apart."""
         self.left_out[reason] += 1
+        one = Example(file, row, detail)
+        self.all_left_out.append((reason, one))
         kept = self.examples.setdefault(reason, [])
         if len(kept) < EXAMPLES_KEPT:
-            kept.append(Example(file, row, detail))
+            kept.append(one)
 
     def require(self, count: int, path: Path) -> None:
         """Raise ThreadlineError, with the commonest reasons, when nothing of `path` could be taken."""
         if count == 0:
             reasons = "; ".join(f"{reason} ({n:,})" for reason, n in self.left_out.most_common(3)) or "it has no rows"
             raise ThreadlineError(f"nothing of {path} could be taken: {reasons}", "check the paths in its table")
+
+    def share_left_out(self) -> float:
+        """What was left out, as a share of it and the most that was taken of one sort."""
+        left_out = self.left_out.total()
+        return left_out / (left_out + max(self.taken.values(), default=0)) if left_out else 0.0
+
+    def write_left_out(self, path: Path) -> None:
+        """Write everything that was left out to the CSV `path`; without anything, there is no such file."""
+        if not self.all_left_out:
+            path.unlink(missing_ok=True)
+            return
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["file", "line", "reason", "detail"])
+        for reason, one in self.all_left_out:
+            writer.writerow([one.file, "" if one.row is None else one.row, reason, one.detail])
+        with replacing(path) as temporary:
+            temporary.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -58,7 +82,7 @@ class ImportReport:
             "mapped": [{"from": old, "to": new, "count": n} for (old, new), n in sorted(self.mapped.items())],
             "counts": {title: dict(counter.most_common()) for title, counter in self.counts.items()},
             "left_out": [
-                {"reason": reason, "count": count, "examples": [vars(one) for one in self.examples[reason]]}
+                {"reason": reason, "count": count, "examples": [asdict(one) for one in self.examples[reason]]}
                 for reason, count in self.left_out.most_common()
             ],
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from contracts.batches import KINDS, Kind, inside, may_name_batch
 from contracts.errors import ThreadlineError
 from orchestration import stewardship
 from orchestration.expectations.verdict import DATA_DOCS
+from orchestration.person import you
 from orchestration.places import Places
 from orchestration.progress import Reporter
 from orchestration.steward_page.cards import CARDS_A_PAGE, cards_of, whole_batch
@@ -44,6 +44,9 @@ _REPORT_TYPES = {
     ".svg": "image/svg+xml",
     ".ico": "image/x-icon",
 }
+WAITING = ("delivered", "rejected", stewardship.WAITS_AGAIN)
+"""The states of a batch of which something lies in `incoming/`."""
+
 _WAIT_S = 1.5
 """How long a form waits for its decision before the page shows how far it is."""
 
@@ -81,13 +84,13 @@ class StewardPage:
         """Every batch, those that wait for somebody first."""
         accounts = stewardship.list_batches(self._places)
         groups = {
-            "Waiting for a decision": [one for one in accounts if one.state in ("delivered", "rejected")],
+            "Waiting for a decision": [one for one in accounts if one.state in WAITING],
             "Accepted, with rows set aside": [one for one in accounts if one.state == "accepted" and one.set_aside],
             "Accepted": [one for one in reversed(accounts) if one.state == "accepted" and not one.set_aside],
             "Turned away": [one for one in accounts if one.state == "turned away"],
         }
-        misnamed = [path.relative_to(self._places.root) for path in stewardship.misnamed(self._places)]
-        return self._page("batches.html", groups=groups, misnamed=misnamed, workspace=self._places.root)
+        misplaced = stewardship.misplaced(self._places)
+        return self._page("batches.html", groups=groups, misplaced=misplaced, workspace=self._places.root)
 
     def batch(self, request: Request) -> Response:
         """A batch: where it stands, its pictures with a problem and the reasons, and what can be decided."""
@@ -100,6 +103,7 @@ class StewardPage:
         return self._page(
             "batch.html",
             account=account,
+            waits_again=account.state == stewardship.WAITS_AGAIN,
             cards=cards[(number - 1) * CARDS_A_PAGE : number * CARDS_A_PAGE],
             problems=sum(not card.is_warning for card in cards),
             warnings=sum(card.is_warning for card in cards),
@@ -108,7 +112,7 @@ class StewardPage:
             pages=pages,
             work=self._desk.latest((kind, name)),
             has_docs=(self._places.report(kind, name) / DATA_DOCS / "index.html").is_file(),
-            you=getpass.getuser(),
+            you=you(),
         )
 
     def picture(self, request: Request) -> Response:

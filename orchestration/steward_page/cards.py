@@ -51,7 +51,7 @@ def _card(account: BatchAccount, found: list[RowProblem]) -> Card:
     first = found[0]
     problems = tuple(one.reason for one in found if not one.warning)
     state: State = "warning"
-    if problems and account.state != "accepted":
+    if problems and account.ledger is None:
         state = "problem"
     elif problems:
         state = "set aside" if first.id in account.set_aside else "settled"

@@ -32,10 +32,10 @@ def thumbnail(places: Places, kind: Kind, batch: str, image: str) -> bytes:
 
 
 def _roots(places: Places, kind: Kind, batch: str) -> Iterator[Path]:
-    """Where the files of a batch may lie: delivered, set aside, accepted, turned away."""
-    yield places.delivered(kind, batch)
+    """Where the files of a batch may lie; what waits under the name of an accepted batch is another one, and last."""
     yield places.set_aside(kind, batch)
     yield places.accepted(kind, batch)
+    yield places.delivered(kind, batch)
     yield places.rejected / kind / batch / "batch"
 
 

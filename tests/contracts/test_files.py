@@ -12,6 +12,7 @@ from contracts.files import (
     digest_of_rows,
     new_directory,
     read_table,
+    remove_leftovers,
     replacing,
     sha256_of_bytes,
     sha256_of_file,
@@ -78,6 +79,16 @@ def test_a_directory_that_cannot_be_moved_into_place_leaves_the_old_one(
         pass
     assert [each.name for each in path.iterdir()] == ["old"]
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_was_left_half_made_is_removed_and_nobody_elses_hidden_copy(tmp_path: Path) -> None:
+    with replacing(tmp_path / "autumn") as file, new_directory(tmp_path / "winter") as directory:
+        killed = [file.name, directory.name.replace("winter", "autumn")]
+    for name in (*killed, ".autumn.20270412", ".autumn.20270412.old"):
+        (tmp_path / name).mkdir()
+    remove_leftovers(tmp_path / "autumn")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"autumn", "winter", ".autumn.20270412", ".autumn.20270412.old"}
 
 
 def test_json_and_tables_come_back(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def judge(tmp_path: Path) -> Callable[..., Verdict]:
 
 
 def reasons(verdict: Verdict, *, warning: bool = False) -> dict[str, str]:
-    return {one.id: one.reason for one in verdict.rows if one.warning == warning}
+    """The reasons by id, but for the warning on what is left over where a test takes rows away."""
+    found = (one for one in verdict.rows if "no row names" not in one.reason)
+    return {one.id: one.reason for one in found if one.warning == warning}
 
 
 def test_sound_batches_are_accepted_with_a_report(
@@ -171,7 +173,11 @@ def test_every_fault_of_an_article_is_named(
     (root / "images/10.jpg").symlink_to("/etc/hostname")
     verdict = judge(articles)
     found: dict[str, list[str]] = {}
+    (left_over,) = [one for one in verdict.rows if one.row < 0]
+    assert left_over.warning and ": 2, such as images/5.jpg" in left_over.reason
     for one in verdict.rows:
+        if one == left_over:
+            continue
         assert (one.table, one.id) == (ARTICLES, f"a{one.row}")
         found.setdefault(one.id, []).append(one.reason)
     assert "truncated" in found["a0"][0]
@@ -387,7 +393,7 @@ def test_facts_of_a_picture_are_those_of_its_upright_form(tmp_path: Path) -> Non
     assert mask_facts(tmp_path, "mask.png", facts.size).problem is None
 
 
-@pytest.mark.parametrize("relative", ["", "/etc/passwd", "../x", "linked/x.jpg", "nul\x00", "images"])
+@pytest.mark.parametrize("relative", ["", "/etc/passwd", "../x", "linked/x.jpg", "nul\x00", "images", "x" * 300])
 def test_paths_that_are_no_file_of_the_batch_are_a_problem_not_a_crash(tmp_path: Path, relative: str) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
     save(outside / "x.jpg", 1)
@@ -395,6 +401,41 @@ def test_paths_that_are_no_file_of_the_batch_are_a_problem_not_a_crash(tmp_path:
     (root / "linked").symlink_to(outside)
     assert picture_facts(root, relative).problem
     assert mask_facts(root, relative, (1, 1)).problem
+
+
+def test_a_name_that_no_file_can_have_is_its_rows_problem_and_the_others_are_judged(
+    articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    articles[0] = replace(articles[0], images=("images/" + "x" * 300 + ".jpg",))
+    articles[1] = replace(articles[1], images=(articles[1].images[0].replace("/", "\\"),))
+    verdict = judge(articles)
+    assert verdict.status == "accepted_with_quarantine"
+    assert reasons(verdict) == {"a0": "cannot be read (File name too long)", "a1": "written with \\; use /"}
+    for name in ("kept", "aside"):
+        (tmp_path / name).mkdir()
+    assert part_batch(tmp_path / "batch", verdict, tmp_path / "kept", tmp_path / "aside")
+    assert [one.article_id for one in read_catalogue_batch(tmp_path / "aside").articles] == ["a0", "a1"]
+
+
+def test_files_that_no_row_names_are_counted(
+    articles: list[Article], judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    verdict = judge(articles[2:])
+    assert verdict.status == "accepted"
+    (told,) = [one for one in verdict.rows if one.row < 0]
+    assert told.warning and told.reason.startswith("files that no row names") and ": 2, such as images/0" in told.reason
+
+
+def test_what_is_no_batch_says_what_to_do(tmp_path: Path) -> None:
+    root = tmp_path / "batch"
+    root.mkdir()
+    for kind, command in (("catalogue", "import folder PATH"), ("street", "import folder-photos PATH")):
+        verdict = validate_batch(kind, root, KnownData(), tmp_path / "report")
+        assert verdict.rows[0].reason.endswith("import it again")
+        (root / "feed.CSV").write_text("image\n")
+        verdict = validate_batch(kind, root, KnownData(), tmp_path / "report")
+        assert command in verdict.rows[0].reason
+        (root / "feed.CSV").unlink()
 
 
 def test_twins_are_those_that_comparing_all_with_all_finds() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +18,18 @@ import dvc.repo  # type: ignore[import-untyped]  # noqa: F401 - its log keeps th
 import pytest
 from typer.testing import CliRunner, Result
 
+from contracts.batches import Kind
 from contracts.errors import ThreadlineError
 from contracts.ledger import read_ledger
 from orchestration.cli.main import app
+from orchestration.intake import accept_import
 from orchestration.known_imports import key_of
+from orchestration.person import you
 from orchestration.places import Places
+from orchestration.progress import Reporter
+from orchestration.silence import silent
+from orchestration.sources.product_feed import deliver_product_feed
+from orchestration.sources.report import ImportReport
 from tests.orchestration import layouts
 
 
@@ -120,8 +132,10 @@ def test_any_change_in_the_folder_is_imported_again(places: Places, tmp_path: Pa
     layouts.picture(root / "images/3.jpg", 3)
     result = run("import", "product-feed", str(root))
     assert isinstance(result.exception, ThreadlineError)
-    assert "is not the batch of that name" in result.exception.problem
-    shutil.rmtree(places.incoming)
+    assert "catalogue/product-feed was accepted before" in result.exception.problem
+    assert "--batch product-feed-2" in result.exception.remedy
+    assert "--batch NEW" in result.stderr, "it is said before the pictures are copied"
+    assert list((places.incoming / "catalogue").iterdir()) == [], "the copy is not left behind"
     later = imported("product-feed", root, "--batch", "later", "--limit", "1")
     assert (statuses(later), later["taken"]["articles"]) == ({"accepted"}, 1)
 
@@ -200,7 +214,7 @@ def test_an_import_that_was_killed_is_repeated(places: Places, tmp_path: Path, m
 
     root = layouts.viton(tmp_path / "viton")
     with monkeypatch.context() as patched:
-        patched.setattr("orchestration.intake.accept", killed)
+        patched.setattr("orchestration.intake._judge", killed)
         assert run("import", "viton", str(root)).exit_code == 137
     assert places.delivered("street", "viton").is_dir()
     assert statuses(imported("viton", root)) == {"accepted"}
@@ -208,3 +222,76 @@ def test_an_import_that_was_killed_is_repeated(places: Places, tmp_path: Path, m
     dropped.mkdir()
     assert isinstance(run("import", "viton", str(root), "--limit", "2", "--batch", "viton").exception, ThreadlineError)
     assert dropped.is_dir()
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_only_touched_is_accepted_already(places: Places, tmp_path: Path) -> None:
+    root = layouts.product_feed(tmp_path / "feed")
+    imported("product-feed", root)
+    os.utime(root / "styles.csv", (0, 0))
+    assert statuses(imported("product-feed", root)) == {"already_accepted"}
+
+
+@pytest.mark.slow
+def test_two_imports_under_one_name_each_account_for_their_own(places: Places, tmp_path: Path) -> None:
+    roots = [layouts.product_feed(tmp_path / name) for name in ("a", "b")]
+    layouts.picture(roots[1] / "images/0.jpg", 77)
+    began, results = threading.Event(), {}
+
+    def slowly(into: dict[Kind, Path], report: Reporter, root: Path) -> ImportReport:
+        began.set()
+        made = deliver_product_feed(root, into["catalogue"], report)
+        time.sleep(0.5)
+        return made
+
+    def import_one(root: Path) -> None:
+        deliver = partial(slowly, {"catalogue": places.delivered("catalogue", "feed")}, silent, root)
+        try:
+            results[root.name] = accept_import(places, ("catalogue",), "feed", root.name, deliver)[1][0].status
+        except ThreadlineError as error:
+            results[root.name] = error.problem
+
+    first, second = (threading.Thread(target=import_one, args=(root,)) for root in roots)
+    first.start()
+    assert began.wait(30)
+    second.start()
+    first.join()
+    second.join()
+    assert results["a"] == "accepted" and "was accepted before" in results["b"]
+    (row,) = read_ledger(places.data)
+    assert row.who == "a"
+    shown = places.accepted("catalogue", "feed") / "images" / "0.jpg"
+    assert shown.read_bytes() == (roots[0] / "images/0.jpg").read_bytes()
+
+
+def test_who_decides_has_a_name_where_the_machine_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert you() == str(os.getuid())
+
+
+@pytest.mark.slow
+def test_everything_that_is_left_out_is_kept_and_a_large_share_is_said(places: Places, tmp_path: Path) -> None:
+    root = tmp_path / "delivered"
+    for number in range(2):
+        layouts.picture(root / f"{number}.jpg", number)
+    layouts.picture(root / "more" / "unnamed.JPG", 99)
+    (root / "feed.csv").write_text("image,category\n" + "".join(f"{number}.jpg,top\n" for number in range(40)))
+    result = run("import", "folder", str(root), "--batch", "spring", "--json")
+    account = json.loads(result.stdout)
+    assert result.exit_code == 0 and account["left_out_count"] == 38
+    assert account["counts"] == {"pictures of no article": {".jpg": 1}}
+    lines = list(csv.DictReader(io.StringIO(Path(account["left_out_csv"]).read_text())))
+    assert [(one["file"], one["line"], one["detail"]) for one in lines] == [
+        ("feed.csv", str(number + 2), f"{number}.jpg") for number in range(2, 40)
+    ]
+    assert {one["reason"] for one in lines} == {"the image is missing"}
+    assert "38 were left out, 95% of what was read" in result.stderr and account["left_out_csv"] in result.stderr
+    again = run("import", "folder", str(root), "--batch", "spring")
+    assert account["left_out_csv"] in again.output, "it is still there"
+    for number in range(40):
+        layouts.picture(root / f"{number}.jpg", number)
+    whole = run("import", "folder", str(root), "--batch", "later", "--json")
+    assert "left_out_csv" not in json.loads(whole.stdout) and "left out" not in whole.stderr

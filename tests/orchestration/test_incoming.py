@@ -193,6 +193,27 @@ def test_the_sensor_asks_once_and_its_run_accepts(places: Places, instance: dg.D
     assert request.tags[DELIVERY_TAG] == "street/one", "its articles are there now"
 
 
+def test_a_delivery_that_cannot_be_judged_holds_photos_back_only_while_it_is_tried(
+    places: Places, instance: dg.DagsterInstance
+) -> None:
+    (places.root / "threadline.toml").write_text("[retries]\nmost = 1\nbackoff_s = 30\n")
+    correction = places.delivered("catalogue", "spring")
+    correction.mkdir(parents=True)
+    write_catalogue_batch(correction, [Article("a1", op="delete")])
+    write_street_batch_of_one(places)
+    workspace, given = Workspace(places.root), {"workspace": Workspace(places.root), "watcher": Watcher(None)}
+    cursor, now_s = None, time.time() + QUIET_S + 1
+    for _ in range(2):
+        asked = look(workspace, instance, cursor, now_s)
+        (request,) = asked.run_requests or ()
+        assert request.tags[DELIVERY_TAG] == "catalogue/spring"
+        with pytest.raises(ThreadlineError, match="such as spring-2"):
+            intake.execute_in_process(run_config=request.run_config, instance=instance, resources=given)
+        cursor, now_s = asked.cursor, now_s + 31
+    (request,) = look(workspace, instance, cursor, now_s).run_requests or ()
+    assert request.tags[DELIVERY_TAG] == "street/one"
+
+
 def write_street_batch_of_one(places: Places) -> None:
     root = places.delivered("street", "one")
     root.mkdir(parents=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ from orchestration.intake import accept
 from orchestration.places import Places
 
 COUNT = 12
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -221,6 +225,64 @@ def test_a_delivery_that_changes_meanwhile_is_left_for_later(places: Places, mon
     assert not places.data.exists()
     monkeypatch.undo()
     assert (delivered / "images" / "late.png").exists()
+
+
+def test_what_is_written_while_a_batch_is_accepted_is_kept(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered = deliver_articles(places, "spring")
+    original = dvc_data.add_batch
+
+    def while_adding(*args: object) -> None:
+        (delivered / "images" / "late.png").write_text("has just come")
+        (delivered / "articles.parquet").unlink()
+        (delivered / "articles.parquet").write_text("another table")
+        original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dvc_data, "add_batch", while_adding)
+    assert accept(places, "catalogue", "spring", "ann").status == "accepted"
+    unnamed = places.set_aside("catalogue", "spring") / "unnamed"
+    assert tree(unnamed) == {"images/late.png": b"has just come", "articles.parquet": b"another table"}
+    assert len(read_catalogue_batch(places.accepted("catalogue", "spring")).articles) == COUNT
+    deliver_articles(places, "spring")
+    assert accept(places, "catalogue", "spring", "ann").status == "already_accepted"
+    assert (unnamed / "articles.parquet.2").read_text() == "another table"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as somebody else")
+def test_read_only_directories_of_a_delivery_are_no_obstacle() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        target, source = Path(name) / "elsewhere" / "batch", Path(name) / "batch"
+        os.chown(name, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            (source / "images").mkdir(parents=True)
+            (source / "images" / "a.png").touch()
+            (source / "images").chmod(0o555)
+            source.chmod(0o555)
+            intake.put_in_place(source, target)
+            assert (target / "images" / "a.png").exists()
+            (source / "other").mkdir(parents=True)
+            intake.put_in_place(source, target)
+        finally:
+            os.seteuid(0)
+        assert [path.name for path in target.iterdir()] == ["other"]
+
+
+def test_what_another_batch_left_behind_stops_nobody(
+    places: Places, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck = places.intake / "done-catalogue-winter"
+    stuck.mkdir(parents=True)
+    original = shutil.rmtree
+
+    def refused(path: Path, **keywords: bool) -> None:
+        if path == stuck:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        original(path, **keywords)
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    deliver_articles(places, "spring")
+    assert accept(places, "catalogue", "spring", "ann").status == "accepted"
+    assert str(stuck) in caplog.text
 
 
 class Killed(BaseException):

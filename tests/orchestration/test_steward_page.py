@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -57,10 +58,12 @@ def send(page: TestClient, decision: str, address: str = SPRING, **fields: objec
 def test_the_batches_are_listed_by_what_they_wait_for(page: TestClient, places: Places) -> None:
     deliver_messy_street(places.delivered("street", "messy"))
     (places.incoming / "street" / "My Photos").mkdir()
+    (places.incoming / "street" / os.fsdecode(b"f\xfcr")).mkdir()
     text = page.get("/").text
     waiting, aside = text.index("Waiting for a decision"), text.index("Accepted, with rows set aside")
     assert waiting < text.index("/batches/street/messy") < aside < text.index(SPRING)
-    assert "incoming/street/My Photos" in text and "Rename it" in text
+    assert "incoming/street/f\ufffdr" in text
+    assert "incoming/street/My Photos" in text and "rename it" in text
 
 
 def test_a_batch_shows_each_picture_with_its_reason(page: TestClient) -> None:
@@ -153,6 +156,22 @@ def test_a_delivered_batch_is_turned_away_and_its_pictures_are_still_shown(page:
     assert not places.delivered("street", "messy").exists()
     shown = page.get(f"{address}/picture", params={"of": "images/p1.jpg"})
     assert shown.headers["content-type"] == "image/jpeg"
+
+
+def test_another_delivery_under_an_accepted_name_waits_and_can_only_be_turned_away(
+    page: TestClient, places: Places
+) -> None:
+    correction = places.delivered("catalogue", "spring")
+    (correction / "images").mkdir(parents=True)
+    picture(5).save(correction / "images" / "a0.jpg")
+    listed, shown = page.get("/").text, page.get(SPRING).text
+    assert "another delivery waits under this name" in listed[: listed.index("</section>")]
+    assert "Reject the delivery that waits" in shown and "Accept the batch" not in shown
+    assert "Release the ticked rows" in shown
+    blank = page.get(f"{SPRING}/picture", params={"of": "images/a0.jpg"})
+    assert Image.open(io.BytesIO(blank.content)).getpixel((100, 160)) == (250, 250, 250), "the accepted batch's"
+    assert "Turned away" in send(page, "reject", reason="it gets a name of its own")
+    assert "another delivery waits" not in page.get("/").text
 
 
 def test_what_was_delivered_is_text_and_never_markup(page: TestClient, places: Places) -> None:

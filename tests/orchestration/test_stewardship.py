@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from orchestration.cli.main import app
 from orchestration.expectations.verdict import RowProblem, Verdict
 from orchestration.intake import accept
 from orchestration.places import Places
-from orchestration.stewardship import corrections, list_batches, release_rows, show_batch, turn_away
+from orchestration.stewardship import WAITS_AGAIN, corrections, list_batches, release_rows, show_batch, turn_away
 from tests.orchestration.messy import deliver_messy_street, deliver_spring
 
 CONFIGURATION = "[validation]\nquarantine_share = 0.3\n"
@@ -201,6 +202,35 @@ def test_a_spreadsheet_reads_umlauts_and_calculates_nothing_of_the_corrections()
     read = list(csv.DictReader(io.StringIO(text[1:], newline="")))
     assert [line["id"] for line in read] == [line["image"] for line in read] == list(named.values())
     assert [line["row"] for line in read] == [str(row) for row in range(1, len(named) + 1)]
+
+
+def test_another_delivery_under_an_accepted_name_is_shown_and_can_be_turned_away(places: Places) -> None:
+    correction = places.delivered("catalogue", "spring")
+    correction.mkdir()
+    write_catalogue_batch(correction, [])
+    (account,) = list_batches(places)
+    assert account.state == show_batch(places, "catalogue", "spring").state == WAITS_AGAIN
+    assert account.ledger is not None and account.set_aside == ("a0", "a1")
+    turn_away(places, "catalogue", "spring", "bob", "it gets a name of its own")
+    assert [one.state for one in list_batches(places)] == ["accepted"]
+
+
+def test_what_nobody_judges_is_listed_with_what_to_do(places: Places, tmp_path: Path) -> None:
+    for name in ("catalogue/Spring-2027", "spring", "catalogue/.copying"):
+        (places.incoming / name).mkdir()
+    (places.incoming / "catalogue" / os.fsdecode(b"fr\xfchling")).mkdir()
+    (places.incoming / "catalogue" / "articles.parquet").touch()
+    (places.incoming / "catalogue" / "linked").symlink_to(tmp_path)
+    listed = CliRunner().invoke(app, ["batches", "list", "--json", "--workspace", str(places.root)])
+    assert len(json.loads(listed.stdout)) == 1
+    told = dict(line.split(" is judged by nobody: ") for line in listed.stderr.splitlines())
+    assert {path: remedy.split(":")[0] for path, remedy in told.items()} == {
+        "incoming/spring": "move it into incoming/catalogue/NAME or incoming/street/NAME",
+        "incoming/catalogue/Spring-2027": "rename it",
+        "incoming/catalogue/fr\ufffdhling": "rename it",
+        "incoming/catalogue/articles.parquet": "it lies in no batch",
+        "incoming/catalogue/linked": "it is a link",
+    }
 
 
 def test_the_command_line_shows_and_decides(places: Places, tmp_path: Path) -> None:
