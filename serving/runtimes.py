@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -50,8 +49,8 @@ _PROVIDERS: dict[Runtime, tuple[str, dict[str, str]]] = {
 
 _PRECISION, _THREADS = "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS"
 _SOON = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-_MANY = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": os.cpu_count() or 1}
-"""What OpenVINO is told: to answer one request soon, or many in all, with one thread each."""
+_MANY = {"PERFORMANCE_HINT": "THROUGHPUT"}
+"""What OpenVINO is told: to answer one request soon, with every thread, or many in all, which share the threads out."""
 
 Runner = Callable[..., NDArray[np.float32]]
 """A loaded graph: its inputs in order, batch first, to its only output. Safe to call from several threads."""
@@ -130,8 +129,8 @@ class OnnxGpuEngine:
 class OpenVinoEngine:
     """OpenVINO, on the CPU or an Intel GPU.
 
-    A graph that runs alone has every thread, so that its photo is answered soon. On the CPU, where none are asked for,
-    graphs that run at the same time have one thread each, which wastes nothing on threads that wait for each other.
+    A graph that runs alone has every thread, so that its photo is answered soon. On the CPU, where no number of threads is
+    asked for, graphs that run at the same time share them out: less is lost to threads that wait for each other.
     """
 
     def __init__(self, runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> None:
