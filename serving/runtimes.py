@@ -129,8 +129,8 @@ class OnnxGpuEngine:
 class OpenVinoEngine:
     """OpenVINO, on the CPU or an Intel GPU.
 
-    A graph that runs alone has every thread, so that its photo is answered soon. On the CPU, where no number of threads is
-    asked for, graphs that run at the same time share them out: less is lost to threads that wait for each other.
+    A graph that runs alone has every thread, so that its photo is answered soon. On the CPU, where no number of threads
+    is asked for, graphs that run at the same time share them out: less is lost to threads that wait for each other.
     """
 
     def __init__(self, runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> None:
