@@ -7,9 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from contracts.batches import Article, inside, write_catalogue_batch
+from contracts.batches import Article, write_catalogue_batch
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory
 from contracts.vocabulary import CATEGORIES
@@ -17,15 +17,20 @@ from orchestration.progress import Reporter
 from orchestration.silence import silent
 from orchestration.sources.categories import map_category
 from orchestration.sources.copying import Listed, copy_images
-from orchestration.sources.pictures import KNOWN_ENDINGS, CopiedPicture, directory
+from orchestration.sources.pictures import KNOWN_ENDINGS, CopiedPicture, ImagesBelow, directory
 from orchestration.sources.report import ImportReport
-from orchestration.sources.tables import Row, read_csv
+from orchestration.sources.tables import CsvTable, Row, read_csv
 
 PHOTOS_TABLE = "photos.csv"
 NOT_OF_THE_EIGHT = "categories left out"
 NOT_TAKEN = "pictures of no article"
 
-_RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments")
+AS_ATTRIBUTES = "columns taken as attributes"
+IDS = "ids"
+
+_RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments", "op")
+_IDENTITY = ("name", "category")
+"""What the rows of one article agree in: they may be of several sizes."""
 _TWO_READINGS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """A price such as 1,299 or 1.299: over a thousand in some countries, hardly more than one in others."""
 
@@ -57,38 +62,28 @@ def deliver_folder(
     `images/` and without its ending); `article_id` (by default the image's stem, which no other image may then have),
     `name`, `category`, `price`, `url`, `in_stock` and `assortments` (separated by |) are taken as they are called, and
     every other column is an attribute. `columns` maps these names to those of the CSV. Of several rows of one article
-    the first gives the fields. Without `all_categories` a row of none of the eight categories is left out. At most
-    `limit` articles are taken.
+    the first gives the fields. A row whose `op` is "delete" takes its article out of the catalogue, and needs no image.
+    Without `all_categories` a row of none of the eight categories is left out. At most `limit` articles are taken.
 
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
     directory(path, "the images and their CSV")
-    rows = read_csv(table or _only_table(path), ["image"], columns)
+    rows = read_csv(table or _only_table(path), ["image"], columns, _RESERVED)
     report = ImportReport(source)
-    usable = rows.rows if all_categories else _of_the_eight(rows.path.name, rows.rows, report)
+    sound, deleted = _sound(rows, report)
+    usable = sound if all_categories else list(_of_the_eight(rows.path.name, sound, report))
     gathered = _gather(path, rows.path.name, usable, report, limit)
+    _tell_columns(rows, report)
     if all_categories and limit is None:
         _count_not_taken(path, gathered, report)
     with new_directory(into) as batch:
         articles = _take(batch, gathered, rows.path.name, report, progress)
-        report.require(len(articles), path)
-        write_catalogue_batch(batch, articles)
+        report.require(len(articles) + len(deleted), path)
+        write_catalogue_batch(batch, [*articles, *deleted])
     report.taken.update(articles=len(articles), images=sum(len(article.images) for article in articles))
+    if deleted:
+        report.taken["articles taken out"] = len(deleted)
     return report
-
-
-def find_image(root: Path, given: str) -> Path:
-    """The image that a table calls `given`: as it stands, below `images/`, or without its ending.
-
-    Raises ThreadlineError when the path leaves `root`, FileNotFoundError when there is no such file.
-    """
-    relative = str(PurePosixPath(given.replace("\\", "/")))
-    for below in (relative, f"images/{relative}"):
-        for ending in ("", *KNOWN_ENDINGS):
-            path = inside(root, below + ending)
-            if path.is_file():
-                return path
-    raise FileNotFoundError(given)
 
 
 def _only_table(path: Path) -> Path:
@@ -113,27 +108,65 @@ def _of_the_eight(file: str, rows: Iterable[Row], report: ImportReport) -> Itera
             report.leave_out("none of the eight categories (kept with --all-categories)", file, row.line, given)
 
 
+def _sound(table: CsvTable, report: ImportReport) -> tuple[list[Row], list[Article]]:
+    """The rows that can be read and are of an article to take, and the articles that are to be taken out."""
+    sound: list[Row] = []
+    deleted: dict[str, Article] = {}
+    for row in table.rows:
+        op, article_id = row.values.get("op", "").lower(), row.values.get("article_id", "")
+        if row.problem:
+            report.leave_out(row.problem, table.path.name, row.line)
+        elif op == "delete" and article_id:
+            deleted[article_id] = Article(article_id, op="delete")
+        elif op in ("", "upsert"):
+            sound.append(row)
+        else:
+            report.leave_out("'op' is not upsert, or delete with an article_id", table.path.name, row.line, op)
+    return [row for row in sound if row.values.get("article_id") not in deleted], list(deleted.values())
+
+
+def _tell_columns(table: CsvTable, report: ImportReport) -> None:
+    """Say what became of the columns, which nobody would see otherwise."""
+    others = [name for name in table.columns if name not in _RESERVED]
+    if others:
+        report.counts[AS_ATTRIBUTES] = Counter({name: sum(bool(r.values[name]) for r in table.rows) for name in others})
+    if "article_id" not in table.columns:
+        report.counts[IDS] = Counter({"taken from the images' names": len(table.rows)})
+
+
 def _gather(
     path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
 ) -> dict[str, _Gathered]:
     """The usable rows by article, in the order of the table."""
+    images = ImagesBelow(path)
     gathered: dict[str, _Gathered] = {}
     for row in rows:
-        image = _image_of(path, file, row, report)
-        if image is None:
-            continue
         named = row.values.get("article_id")
-        article_id = named or image.stem
+        known = gathered.get(named or "")
+        if known is not None and (other := _disagrees(known.first, row)):
+            report.leave_out("an earlier row of this article says something else", file, row.line, other)
+            continue
+        image = _image_of(images, file, row, report)
+        article_id = named or (image.stem if image else "")
+        if not article_id:
+            continue
         if article_id not in gathered:
-            if limit is not None and len(gathered) == limit:
+            if limit is not None and sum(bool(one.images) for one in gathered.values()) == limit:
                 break
             gathered[article_id] = _Gathered(row)
-        elif not named and all(one.source != image for one in gathered[article_id].images):
+        elif not named:
             given = row.values["image"]
-            report.leave_out("another article has this image's name, which is its id", file, row.line, given)
+            report.leave_out("another row has this image, or its name, which is its id", file, row.line, given)
             continue
-        gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
-    return gathered
+        if image is not None and all(one.source != image for one in gathered[article_id].images):
+            gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
+    return {article_id: found for article_id, found in gathered.items() if found.images}
+
+
+def _disagrees(first: Row, row: Row) -> str:
+    """What two rows of one article do not agree in; empty where they do."""
+    pairs = ((first.values.get(name, ""), row.values.get(name, "")) for name in _IDENTITY)
+    return "; ".join(f"{one} / {other}" for one, other in pairs if one and other and one != other)
 
 
 def _count_not_taken(path: Path, gathered: Mapping[str, _Gathered], report: ImportReport) -> None:
@@ -145,19 +178,17 @@ def _count_not_taken(path: Path, gathered: Mapping[str, _Gathered], report: Impo
         report.counts[NOT_TAKEN] = others
 
 
-def _image_of(path: Path, file: str, row: Row, report: ImportReport) -> Path | None:
+def _image_of(images: ImagesBelow, file: str, row: Row, report: ImportReport) -> Path | None:
     given = row.values["image"]
-    if row.ragged:
-        report.leave_out("the row has more fields than the header", file, row.line)
-    elif not given:
+    if not given:
         report.leave_out("the row names no image", file, row.line)
-    else:
-        try:
-            return find_image(path, given)
-        except FileNotFoundError:
-            report.leave_out("the image is missing", file, row.line, given)
-        except (ThreadlineError, OSError, ValueError):
-            report.leave_out("the path leaves the directory or cannot be one", file, row.line, given)
+        return None
+    try:
+        return images.find(given)
+    except FileNotFoundError as error:
+        report.leave_out("the image is missing", file, row.line, str(error))
+    except (ThreadlineError, OSError, ValueError):
+        report.leave_out("the path leaves the directory or cannot be one", file, row.line, given)
     return None
 
 

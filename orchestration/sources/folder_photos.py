@@ -20,16 +20,19 @@ from orchestration.expectations.picture_facts import look_at_all
 from orchestration.progress import Reporter
 from orchestration.silence import silent
 from orchestration.sources.copying import Listed, copy_all
-from orchestration.sources.folder import PHOTOS_TABLE, find_image
-from orchestration.sources.pictures import directory, safe_name
+from orchestration.sources.folder import PHOTOS_TABLE
+from orchestration.sources.pictures import ImagesBelow, directory, safe_name
 from orchestration.sources.report import ImportReport
 from orchestration.sources.tables import Row, read_csv
+
+_COLUMNS = ("photo", "article_id", "domain", "mask")
 
 
 @dataclass(frozen=True)
 class _Planned:
     """A photo to be copied, and its mask as the CSV gives it (empty: none)."""
 
+    source: Path
     listed: Listed
     domain: str
     mask: str
@@ -55,15 +58,16 @@ def deliver_folder_photos(
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
     directory(path, "the photos and their CSV")
-    rows = read_csv(table or path / PHOTOS_TABLE, ["photo"])
+    rows = read_csv(table or path / PHOTOS_TABLE, ["photo"], known=_COLUMNS)
+    images = ImagesBelow(path)
     report = ImportReport("folder")
-    planned, shown = _plan(path, rows.path.name, rows.rows, report, limit)
+    planned, shown = _plan(images, rows.path.name, rows.rows, report, limit)
     with new_directory(into) as batch:
         wanted = [(safe_name(photo_id), one.listed) for photo_id, one in planned.items()]
         copied = copy_all(batch, wanted, "copying photos", report, progress)
         taken = {photo_id: one for photo_id, one in zip(planned, copied, strict=True) if one is not None}
         with_masks = [(photo_id, planned[photo_id]) for photo_id in taken if planned[photo_id].mask]
-        masks = look_at_all(partial(_copy_mask, path, batch), with_masks, "copying masks", progress)
+        masks = look_at_all(partial(_copy_mask, images, batch), with_masks, "copying masks", progress)
         paths = _account(with_masks, masks, rows.path.name, report)
         photos = {
             photo_id: Photo(photo_id, "upsert", planned[photo_id].domain, one.path, one.sha256, paths.get(photo_id))
@@ -77,46 +81,48 @@ def deliver_folder_photos(
 
 
 def _plan(
-    path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
+    images: ImagesBelow, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
 ) -> tuple[dict[str, _Planned], list[tuple[str, str]]]:
     """The photos by id, each from the first row that names it, and the (photo, article) pairs, each once."""
     planned: dict[str, _Planned] = {}
     shown: dict[tuple[str, str], None] = {}
     for row in rows:
-        photo = _photo_of(path, file, row, report)
+        photo = _photo_of(images, file, row, report)
         if photo is None:
             continue
-        photo_id = Path(photo.listed.given.replace("\\", "/")).stem
+        photo_id = photo.source.stem
         if photo_id not in planned and limit is not None and len(planned) >= limit:
             continue
-        if planned.setdefault(photo_id, photo).listed.source != photo.listed.source:
+        if planned.setdefault(photo_id, photo).source != photo.source:
             report.leave_out("another photo has this name, which is its id", file, row.line, photo.listed.given)
         elif row.values.get("article_id"):
             shown[photo_id, row.values["article_id"]] = None
     return planned, list(shown)
 
 
-def _photo_of(path: Path, file: str, row: Row, report: ImportReport) -> _Planned | None:
+def _photo_of(images: ImagesBelow, file: str, row: Row, report: ImportReport) -> _Planned | None:
     given = row.values["photo"]
     domain = row.values.get("domain", "").lower() or "street"
-    if row.ragged or not given or domain not in DOMAINS:
-        report.leave_out("the row names no photo, another domain, or has too many fields", file, row.line, given)
+    if row.problem or not given or domain not in DOMAINS:
+        reason = row.problem or "the row names no photo, or another domain"
+        report.leave_out(reason, file, row.line, given)
         return None
     try:
-        return _Planned(Listed(find_image(path, given), given, file, row.line), domain, row.values.get("mask", ""))
-    except FileNotFoundError:
-        report.leave_out("the photo is missing", file, row.line, given)
+        source = images.find(given)
+        return _Planned(source, Listed(source, given, file, row.line), domain, row.values.get("mask", ""))
+    except FileNotFoundError as error:
+        report.leave_out("the photo is missing", file, row.line, str(error))
     except (ThreadlineError, OSError, ValueError) as error:
         report.leave_out("the path leaves the directory or cannot be one", file, row.line, f"{given}: {error}")
     return None
 
 
-def _copy_mask(path: Path, batch: Path, named: tuple[str, _Planned]) -> _Mask:
+def _copy_mask(images: ImagesBelow, batch: Path, named: tuple[str, _Planned]) -> _Mask:
     """Write the mask of a photo into the batch."""
     photo_id, photo = named
     target = f"masks/{safe_name(photo_id)}.png"
     try:
-        with Image.open(io.BytesIO(find_image(path, photo.mask).read_bytes())) as image:
+        with Image.open(io.BytesIO(images.find(photo.mask).read_bytes())) as image:
             person = np.asarray(image.convert("L")) >= 128
     except (ThreadlineError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return _Mask("", str(error))

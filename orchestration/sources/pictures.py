@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from contracts.batches import inside
 from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_bytes
 from contracts.images import ACCEPTED_FORMATS, UnreadableImage
@@ -18,6 +22,46 @@ ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP":
 KNOWN_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class ImagesBelow:
+    """The files below the directory `root`, by what tables call them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, given: str) -> Path:
+        """The file that a table calls `given`: as it stands, below `images/`, or without its ending.
+
+        Where there is none, one whose name differs in upper and lower case only, or in how accents are composed.
+        Raises ThreadlineError when the path leaves the directory, FileNotFoundError when no one file is meant.
+        """
+        relative = str(PurePosixPath(given.replace("\\", "/")))
+        names = [below + ending for below in (relative, f"images/{relative}") for ending in ("", *KNOWN_ENDINGS)]
+        for name in names:
+            path = inside(self._root, name)
+            if path.is_file():
+                return path
+        for name in names:
+            alike = self._by_plain_name.get(_plain(name), [])
+            if len(alike) == 1:
+                return inside(self._root, alike[0])
+            if alike:
+                raise FileNotFoundError(f"{given}: it may be any of {', '.join(alike)}")
+        raise FileNotFoundError(given)
+
+    @cached_property
+    def _by_plain_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(self._root.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(self._root).as_posix()
+                found[_plain(name)].append(name)
+        return found
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,14 @@ class ImportReport:
     def require(self, count: int, path: Path) -> None:
         """Raise ThreadlineError, with the commonest reasons, when nothing of `path` could be taken."""
         if count == 0:
-            reasons = "; ".join(f"{reason} ({n:,})" for reason, n in self.left_out.most_common(3)) or "it has no rows"
-            raise ThreadlineError(f"nothing of {path} could be taken: {reasons}", "check the paths in its table")
+            reasons = "; ".join(self._told(reason) for reason, _ in self.left_out.most_common(3)) or "it has no rows"
+            raise ThreadlineError(f"nothing of {path} could be taken: {reasons}", "correct the table, or what it names")
+
+    def _told(self, reason: str) -> str:
+        """A reason with how often it counted and where it did first."""
+        first = self.examples[reason][0]
+        place = first.file if first.row is None else f"{first.file} line {first.row}"
+        return f"{reason} ({self.left_out[reason]:,}; {place}{': ' if first.detail else ''}{first.detail})"
 
     def share_left_out(self) -> float:
         """What was left out, as a share of it and the most that was taken of one sort."""

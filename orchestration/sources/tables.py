@@ -5,23 +5,28 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from contracts.errors import ThreadlineError
 
 DELIMITERS = (",", ";", "\t")
+UNCLOSED = "a quote is opened in this line and not closed"
+
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a CSV file: its line (the header is line 1) and its values, stripped, by column."""
+    """A row of a CSV file: its line (the header is line 1 as a rule) and its values, stripped, by column."""
 
     line: int
     values: dict[str, str]
-    ragged: bool = False
-    """It has more fields than the header: its values cannot be trusted."""
+    problem: str = ""
+    """Why its values cannot be trusted."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +38,50 @@ class CsvTable:
     rows: tuple[Row, ...]
 
 
-def read_csv(path: Path, required: Sequence[str], renamed: Mapping[str, str] | None = None) -> CsvTable:
+def read_csv(
+    path: Path, required: Sequence[str], renamed: Mapping[str, str] | None = None, known: Sequence[str] = ()
+) -> CsvTable:
     """Read a CSV file in UTF-8, or UTF-16 with its byte order mark, separated by comma, semicolon or tab.
 
-    `renamed` maps the names that are meant to the names the file uses; one column of the file may serve several.
+    `renamed` maps the names that are meant to the names the file uses; one column of the file may serve several. The
+    `known` names are meant however they are written ("Article ID"). Columns without a name are passed over.
     Raises ThreadlineError naming the file and what to do: missing, empty, in another encoding, or without a
     `required` column.
     """
-    text = _text(path)
-    first = text.splitlines()[0]
-    delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        header = [name.strip() for name in next(reader)]
-        _check_header(path, header)
-        names = _names(path, header, required, renamed or {})
-        rows = tuple(_row(reader.line_num, header, names, fields) for fields in reader if any(map(str.strip, fields)))
-    except csv.Error as error:
-        raise ThreadlineError(
-            f"{path} line {reader.line_num}: {error}", "repair the line or export the CSV again"
-        ) from error
-    return CsvTable(path, tuple(names), rows)
+    lines = list(io.StringIO(_text(path), newline=""))
+    above = next(number for number, line in enumerate(lines) if line.strip(" \r\n"))
+    if (told := _SEPARATOR.fullmatch(lines[above])) is not None:  # Excel's
+        above += 1
+    if above == len(lines):
+        raise _empty(path)
+    delimiter = told[1] if told else max(DELIMITERS, key=lines[above].count)
+    records = _records(lines, above, delimiter)
+    line, fields = next(records)
+    if fields is None:
+        raise ThreadlineError(f"{path} line {line}: {UNCLOSED}", "repair the header, or export the CSV again")
+    header = _header(path, [name.strip() for name in fields], known, renamed or {})
+    names = _names(path, header, required, renamed or {})
+    return CsvTable(path, tuple(names), tuple(_row(*record, header, names) for record in records if _says(record[1])))
+
+
+def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """The records from the line at `start` on, each with its first line, counted from 1.
+
+    None instead of fields where a quote is opened and not closed: the record ends with that line, so that it swallows
+    no other.
+    """
+    while start < len(lines):
+        begin = start
+        strict = csv.reader(islice(lines, start, None), delimiter=delimiter, strict=True)
+        try:
+            for fields in strict:
+                yield begin + 1, fields
+                begin = start + strict.line_num
+            return
+        except csv.Error:
+            closed = lines[begin].count('"') % 2 == 0
+            yield begin + 1, next(csv.reader([lines[begin]], delimiter=delimiter)) if closed else None
+            start = begin + 1
 
 
 def _text(path: Path) -> str:
@@ -75,14 +103,31 @@ def _text(path: Path) -> str:
             f"save it as UTF-8, for example: iconv -f latin1 -t utf-8 '{path.name}' > utf8.csv",
         ) from error
     if not text.strip():
-        raise ThreadlineError(f"{path} is empty", "give a CSV with a header line and one line a row")
-    return text.lstrip()
+        raise _empty(path)
+    return text
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1})
+def _empty(path: Path) -> ThreadlineError:
+    return ThreadlineError(f"{path} is empty", "give a CSV with a header line and one line a row")
+
+
+def _says(fields: list[str] | None) -> bool:
+    return fields is None or any(map(str.strip, fields))
+
+
+def _header(path: Path, given: list[str], known: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
+    """The columns by their names, those of `known` as these are written."""
+    wanted = {name: name for name in known if name not in given and name not in renamed}
+    taken = {*renamed.values()}
+    header = [name if name in taken else wanted.get(_plain(name), name) for name in given]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise ThreadlineError(f"{path}: the column '{twice[0]}' is there twice", "rename or remove one of them")
+    return header
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _names(path: Path, header: list[str], required: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
@@ -104,6 +149,11 @@ def _names(path: Path, header: list[str], required: Sequence[str], renamed: Mapp
     return names
 
 
-def _row(line: int, header: list[str], names: dict[str, int], fields: list[str]) -> Row:
-    values = {name: fields[place].strip() if place < len(fields) else "" for name, place in names.items()}
-    return Row(line, values, ragged=len(fields) > len(header))
+def _row(line: int, fields: list[str] | None, header: list[str], names: dict[str, int]) -> Row:
+    given = fields or []
+    values = {name: given[place].strip() if place < len(given) else "" for name, place in names.items()}
+    if fields is None:
+        return Row(line, values, UNCLOSED)
+    if any(map(str.strip, fields[len(header) :])):
+        return Row(line, values, "the row has more fields than the header")
+    return Row(line, values)  # a row may be shorter: Excel leaves trailing empty fields out

@@ -167,7 +167,7 @@ def test_options_make_another_import(places: Places, tmp_path: Path) -> None:
     some = imported("product-feed", root)
     every = imported("product-feed", root, "--all-categories")
     assert (some["taken"]["articles"], every["taken"]["articles"]) == (2, 3)
-    assert some["counts"] == {"categories left out": {"Casual Shoes": 1}}
+    assert some["counts"]["categories left out"] == {"Casual Shoes": 1}
     assert {row.batch for row in read_ledger(places.data)} == {"product-feed", "product-feed-all"}
 
 
@@ -282,7 +282,7 @@ def test_everything_that_is_left_out_is_kept_and_a_large_share_is_said(places: P
     result = run("import", "folder", str(root), "--batch", "spring", "--json")
     account = json.loads(result.stdout)
     assert result.exit_code == 0 and account["left_out_count"] == 38
-    assert account["counts"] == {"pictures of no article": {".jpg": 1}}
+    assert account["counts"]["pictures of no article"] == {".jpg": 1}
     lines = list(csv.DictReader(io.StringIO(Path(account["left_out_csv"]).read_text())))
     assert [(one["file"], one["line"], one["detail"]) for one in lines] == [
         ("feed.csv", str(number + 2), f"{number}.jpg") for number in range(2, 40)

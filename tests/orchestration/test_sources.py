@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.masks import read_mask
 from orchestration.sources.categories import map_category
-from orchestration.sources.folder import deliver_folder
+from orchestration.sources.folder import AS_ATTRIBUTES, IDS, deliver_folder
 from orchestration.sources.folder_photos import deliver_folder_photos
 from orchestration.sources.pictures import safe_name
 from orchestration.sources.product_feed import deliver_product_feed
@@ -103,7 +104,7 @@ def test_bad_rows_are_left_out_and_counted(shop: Path, tmp_path: Path) -> None:
         ("image,name\n0.jpg,café\n".encode("latin-1"), "is not in UTF-8"),
         ("image\n0.jpg\n".encode("utf-16-le"), "is not plain text"),
         (b"image\n", "nothing of"),
-        (b"image\nnone.jpg\n", "the image is missing (1)"),
+        (b"image\nnone.jpg\n", "the image is missing (1; feed.csv line 2: none.jpg)"),
     ],
 )
 def test_a_csv_that_cannot_be_used_is_refused_with_a_remedy(
@@ -259,3 +260,63 @@ def test_a_price_that_can_be_read_in_two_ways_is_not_guessed(
     report = deliver_folder(shop, tmp_path / "batch")
     (article,) = read_catalogue_batch(tmp_path / "batch").articles
     assert (article.price, sum(report.left_out.values())) == (price, int(price is None))
+
+
+def test_names_that_differ_in_capitals_or_accents_only_are_found(shop: Path, tmp_path: Path) -> None:
+    (shop / "0.jpg").rename(shop / "4711.JPG")
+    (shop / "1.jpg").rename(shop / unicodedata.normalize("NFD", "Röcke.jpg"))
+    (shop / "2.jpg").rename(shop / "b.jpg")
+    (shop / "3.jpg").rename(shop / "B.JPG")
+    rows = ["4711", "4711.jpg", unicodedata.normalize("NFC", "RÖCKE.jpg"), "b.jpg", "b.jpeg"]
+    (shop / "feed.csv").write_text(
+        "\n".join(["article_id,image", *(f"{n},{row}" for n, row in enumerate(rows))]) + "\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    assert [one.article_id for one in read_catalogue_batch(tmp_path / "batch").articles] == ["0", "1", "2", "3"]
+    (left_out,) = report.examples["the image is missing"]
+    assert left_out.row == 6
+
+
+def test_rows_of_one_article_that_say_something_else_are_reported(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text(
+        "Article ID,Image,Name,Category,Price,Size\n"
+        "A,none.jpg,Red dress,dress,10,S\n"
+        "A,0.jpg,Red dress,dress,10,S\n"
+        "A,0.jpg,Red dress,,10,M\n"
+        "A,1.jpg,Blue trousers,trousers,99,S\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    (article,) = read_catalogue_batch(tmp_path / "batch").articles
+    assert (article.name, article.category, article.price) == ("Red dress", "dress", 10.0), (
+        "though its image is missing"
+    )
+    assert len(article.images) == 1, "one for all sizes"
+    assert report.counts[AS_ATTRIBUTES] == {"Size": 4}
+    (other,) = report.examples["an earlier row of this article says something else"]
+    assert (other.row, other.detail) == (5, "Red dress / Blue trousers; dress / trousers")
+
+
+def test_without_ids_two_rows_of_one_image_are_not_one_article(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text("image,number\n0.jpg,4711\n0.jpg,4712\n")
+    report = deliver_folder(shop, tmp_path / "batch")
+    assert report.counts[IDS] == {"taken from the images' names": 2}
+    assert report.left_out == {"another row has this image, or its name, which is its id": 1}
+
+
+def test_a_row_takes_an_article_out(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text(
+        "image,article_id,op\n0.jpg,A,\n,B,delete\n1.jpg,C,DELETE\n2.jpg,D,remove\n3.jpg,,delete\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    found = {one.article_id: one.op for one in read_catalogue_batch(tmp_path / "batch").articles}
+    assert found == {"A": "upsert", "B": "delete", "C": "delete"}
+    assert report.left_out == {"'op' is not upsert, or delete with an article_id": 2}
+
+
+def test_a_photo_is_called_after_its_file(shop: Path, tmp_path: Path) -> None:
+    (shop / "0.jpg").rename(shop / "look.1.jpg")
+    (shop / "1.jpg").rename(shop / "look.2.jpg")
+    (shop / "photos.csv").write_text("photo,article_id\nlook.1,a\nlook.2,b\n")
+    deliver_folder_photos(shop, tmp_path / "batch")
+    batch = read_street_batch(tmp_path / "batch")
+    assert [(one.photo_id, one.article_id) for one in batch.pairs] == [("look.1", "a"), ("look.2", "b")]
