@@ -6,6 +6,7 @@ import json
 
 from contracts.errors import ThreadlineError
 from contracts.files import write_json
+from contracts.index import Reconciled
 from contracts.registry import ModelVersion, Release
 from orchestration.candidates import Candidate, read_choice
 from orchestration.decisions import Approval, Pin, now, write_approval, write_pin
@@ -17,6 +18,27 @@ from orchestration.trainings import Outcome, read_outcome
 def read_collection(home: Home) -> str:
     """The reference of the collection that was made last."""
     return str(json.loads(home.derived("index").read_text(encoding="utf-8"))["collection"])
+
+
+def write_collection(home: Home, package: str, made: Reconciled) -> None:
+    """Note the collection that was made last, for the package with this digest, and how many articles it holds."""
+    written = {"package": package, "collection": made.reference, "articles": made.count}
+    write_json(home.derived("index"), written)
+
+
+def articles_indexed(home: Home, package: str) -> int | None:
+    """How many articles the collection of that package was made with; None unless it is the one made last."""
+    path = home.derived("index")
+    made = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return made.get("articles") if made.get("package") == package else None
+
+
+def replace_lost(workspace: Workspace, package: str, reference: str) -> None:
+    """Let `reference` serve at once where that package serves with a collection that is gone."""
+    serving = workspace.registry.champion()
+    if serving is None or serving.digest != package or serving.collection in workspace.index.references():
+        return
+    workspace.registry.publish(serving.version, reference)
 
 
 def publish(workspace: Workspace, candidate: Candidate, collection: str) -> Release:

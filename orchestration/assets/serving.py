@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from contracts.files import digest_of, write_json
+from contracts.files import digest_of
 from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
 from orchestration.assets.models import EMBEDDING
 from orchestration.candidates import decide, packages_to_compare, read_candidate, read_choice
 from orchestration.embedding import embed_articles, write_vectors
 from orchestration.points import collection_name, gather_points
-from orchestration.releasing import publish, read_collection, retire
+from orchestration.releasing import publish, read_collection, replace_lost, retire, write_collection
 from orchestration.report import EVALUATION, write_report
 from orchestration.tables import merge_catalogue
 from orchestration.trainings import read_outcome
@@ -85,7 +85,8 @@ def article_index(step: Step) -> Made:
     package = read_candidate(workspace.home)
     points = gather_points(workspace, read_catalogue(workspace), package.digest)
     result = workspace.index.reconcile(collection_name(package.digest), points)
-    write_json(workspace.home.derived("index"), {"package": package.digest, "collection": result.reference})
+    write_collection(workspace.home, package.digest, result)
+    replace_lost(workspace, package.digest, result.reference)
     figures = {key: value for key, value in vars(result).items() if key != "reference"}
     return Made(
         digest_of([package.digest, points.vector_digests, points.payload_digests()]),

@@ -21,6 +21,7 @@ from orchestration.cli import (
     evaluate,
     graph,
     importing,
+    index,
     package,
     purge,
     releases,
@@ -47,6 +48,7 @@ app.command("materialize")(graph.materialize)
 app.command("plan")(graph.plan)
 app.command("status")(graph.status)
 app.add_typer(releases.releases, name="releases")
+app.add_typer(index.index, name="index")
 app.command("reproduce")(reproduce.reproduce)
 app.command("rollback")(releases.rollback)
 app.command("unpin")(releases.unpin)
