@@ -120,8 +120,8 @@ class Collection(Protocol):
 class ArticleIndex(Protocol):
     """A place that keeps collections."""
 
-    def reconcile(self, name: str, points: Points) -> Reconciled:
-        """Bring the collection `name` to exactly `points`, writing only what differs.
+    def reconcile(self, name: str, points: Points, *, afresh: bool = False) -> Reconciled:
+        """Bring the collection `name` to exactly `points`, writing only what differs; `afresh`: all of them.
 
         A collection that is being read stays as it was until the result is complete, counted and probed. Raises
         ThreadlineError when the result does not hold exactly the wanted points.

@@ -10,6 +10,25 @@ from pathlib import Path
 _ARTIFACTS = re.compile(r"^(?:file://)?/.*?/\.threadline/mlflow/artifacts(?=/|$)")
 
 
+def settle_artifacts(database: Path) -> None:
+    """Where MLflow's SQLite `database` in a home came here from another workspace, let its paths follow.
+
+    Without that a workspace that was moved or copied would write its models to where it was. A database that lies in
+    no home, or names no home, stays as it is.
+    """
+    root = database.parent.parent.parent
+    if database != root / ".threadline" / "mlflow" / "mlflow.db" or not database.exists():
+        return
+    here = str(root / ".threadline" / "mlflow" / "artifacts")
+    with closing(sqlite3.connect(database)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
+            return
+        places = [place for (place,) in connection.execute("SELECT artifact_location FROM experiments") if place]
+    found = [match.group() for match in map(_ARTIFACTS.match, places) if match]
+    if any(place.removeprefix("file://") != here for place in found):
+        move_artifacts(database, root)
+
+
 def move_artifacts(database: Path, root: Path) -> None:
     """Let every path of an artifact in the SQLite `database`, if there is one, lie below the workspace `root`.
 

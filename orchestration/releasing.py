@@ -17,21 +17,38 @@ from orchestration.trainings import Outcome, read_outcome
 
 @dataclass(frozen=True)
 class Indexed:
-    """The collection that was made last, and the package that it is of: what is released together."""
+    """The collection that was made last, of so many articles, and its package: what is released together."""
 
     package: Candidate
     collection: str
+    articles: int
 
 
 def read_indexed(home: Home) -> Indexed:
     """What `write_indexed` wrote."""
     value = json.loads(home.derived("index").read_text(encoding="utf-8"))
-    return Indexed(Candidate(**value["package"]), str(value["collection"]))
+    return Indexed(Candidate(**value["package"]), str(value["collection"]), int(value["articles"]))
 
 
 def write_indexed(home: Home, indexed: Indexed) -> None:
     """Write it in one step."""
     write_json(home.derived("index"), asdict(indexed))
+
+
+def articles_indexed(home: Home, package: str) -> int | None:
+    """How many articles the collection of that package was made with; None unless it is the one made last."""
+    if not home.derived("index").exists():
+        return None
+    indexed = read_indexed(home)
+    return indexed.articles if indexed.package.digest == package else None
+
+
+def replace_lost(workspace: Workspace, package: str, reference: str) -> None:
+    """Let `reference` serve at once where that package serves with a collection that is gone."""
+    serving = workspace.registry.champion()
+    if serving is None or serving.digest != package or serving.collection in workspace.index.references():
+        return
+    workspace.registry.publish(serving.version, reference)
 
 
 def publish(workspace: Workspace, indexed: Indexed) -> Release:

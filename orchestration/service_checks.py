@@ -7,15 +7,23 @@ import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from contracts.errors import ThreadlineError
-from orchestration.findings import Check, Finding
+from contracts.model_package import read_package
+from contracts.registry import Release
+from orchestration.findings import Check, Finding, carried_out
+from orchestration.releasing import articles_indexed
 from orchestration.resources import DAGSTER_VARIABLE, TRACKING_VARIABLE, Workspace
 from orchestration.services import without_password
+from orchestration.workspace_tables import read_catalogue
 from serving.index import connect
+from serving.index.difference import REBUILD
 from serving.registry import sqlite_file
 
 _TIMEOUT_S = 5
@@ -42,6 +50,8 @@ def _mlflow(workspace: Workspace) -> Iterator[Finding]:
         yield from _postgres("mlflow", uri, TRACKING_VARIABLE)
     champion = workspace.registry.champion()
     yield Finding("registry", "ok", f"version {champion.version} serves" if champion else "nothing serves yet")
+    if champion:
+        yield from carried_out("index", partial(check_index, champion), workspace)
 
 
 def _mlflow_server(uri: str) -> Iterator[Finding]:
@@ -110,6 +120,29 @@ def _qdrant(workspace: Workspace) -> Iterator[Finding]:
     if wanted > max(1, len(nodes)):
         what = f"{wanted} replicas are asked for, and there are {max(1, len(nodes))} nodes"
         yield Finding("qdrant", "failed", what, "add nodes, or lower QDRANT_REPLICAS")
+
+
+def check_index(serving: Release, workspace: Workspace) -> Iterator[Finding]:
+    """Open the collection that serves, count it, and search in it."""
+    any_vector = np.eye(1, read_package(workspace.package(serving.digest)).dimension, dtype=np.float32)
+    collection = workspace.index.open(serving.collection)
+    try:
+        count = collection.count()
+        collection.search(any_vector, 1)
+    except ThreadlineError:
+        raise
+    except Exception as error:  # the engine's, about damaged files
+        reason = str(error).strip().partition("\n")[0]
+        raise ThreadlineError(f"{serving.collection} cannot be searched: {reason}", REBUILD) from error
+    finally:
+        collection.close()
+    wanted = articles_indexed(workspace.home, serving.digest)
+    if wanted is None:  # another package's collection was made last
+        wanted = sum(bool(article.images) for article in read_catalogue(workspace))
+    if count == wanted:
+        yield Finding("index", "ok", f"{serving.collection} holds {count:,} articles")
+    else:
+        yield Finding("index", "failed", f"{serving.collection} holds {count:,} articles, not {wanted:,}", REBUILD)
 
 
 def _broker(workspace: Workspace) -> Iterator[Finding]:

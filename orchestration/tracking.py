@@ -19,6 +19,7 @@ from contracts.errors import ThreadlineError
 from contracts.images import encode_jpeg
 from contracts.model_package import ModelPackage, read_package, write_package
 from contracts.registry import K_RECIPROCAL_GAIN, SERVING_MODEL
+from orchestration.moving import settle_artifacts
 from serving.registry import MlflowRegistry, open_client, sqlite_file
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _client(tracking_uri: str) -> MlflowClient:
     file = sqlite_file(tracking_uri)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        settle_artifacts(file)
     return open_client(tracking_uri)
 
 

@@ -9,7 +9,7 @@ from orchestration.asset import CATALOGUE_BATCH, Made, Step, asset
 from orchestration.candidates import decide, packages_to_compare, read_candidate, read_choice
 from orchestration.embedding import EMBEDDING, embed_articles, write_vectors
 from orchestration.points import collection_name, gather_points
-from orchestration.releasing import Indexed, publish, read_indexed, retire, write_indexed
+from orchestration.releasing import Indexed, publish, read_indexed, replace_lost, retire, write_indexed
 from orchestration.report import EVALUATION, write_report
 from orchestration.tables import merge_catalogue
 from orchestration.trainings import read_outcome
@@ -84,7 +84,8 @@ def article_index(step: Step) -> Made:
     package = read_candidate(workspace.home)
     points = gather_points(workspace, read_catalogue(workspace), package.digest)
     result = workspace.index.reconcile(collection_name(package.digest), points)
-    write_indexed(workspace.home, Indexed(package, result.reference))
+    write_indexed(workspace.home, Indexed(package, result.reference, result.count))
+    replace_lost(workspace, package.digest, result.reference)
     figures = {key: value for key, value in vars(result).items() if key != "reference"}
     return Made(
         digest_of([package.digest, points.vector_digests, points.payload_digests()]),

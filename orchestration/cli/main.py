@@ -21,6 +21,8 @@ from orchestration.cli import (
     evaluate,
     graph,
     importing,
+    index,
+    location,
     package,
     purge,
     releases,
@@ -47,6 +49,7 @@ app.command("materialize")(graph.materialize)
 app.command("plan")(graph.plan)
 app.command("status")(graph.status)
 app.add_typer(releases.releases, name="releases")
+app.add_typer(index.index, name="index")
 app.command("reproduce")(reproduce.reproduce)
 app.command("rollback")(releases.rollback)
 app.command("unpin")(releases.unpin)
@@ -62,6 +65,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("serve")(run.serve)
 app.command("up")(run.up)
+app.command("code-location")(location.code_location)
 app.command("metrics")(run.metrics)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)

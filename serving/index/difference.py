@@ -18,6 +18,9 @@ PROBES = 32
 FOUND_SHARE = 0.9
 """Share of the probed points that must come first for their own vector: an approximate index may miss a few."""
 
+REBUILD = "run `threadline index rebuild`"
+"""What to do about a collection that is lost or damaged."""
+
 _UNIT_TOLERANCE = 1e-2
 _SAME_VECTOR = 1e-3
 
@@ -72,10 +75,9 @@ def check_collection(reference: str, collection: Collection, points: Points) -> 
     Raises ThreadlineError unless it holds as many points, the sample's vectors and payloads, and finds nearly all of
     the sample first by their own vectors.
     """
-    remedy = "drop the collection and build it again"
     count = collection.count()
     if count != len(points.article_ids):
-        raise ThreadlineError(f"{reference} holds {count:,} articles, not {len(points.article_ids):,}", remedy)
+        raise ThreadlineError(f"{reference} holds {count:,} articles, not {len(points.article_ids):,}", REBUILD)
     rows = _sample(count)
     if not rows:
         return
@@ -83,14 +85,14 @@ def check_collection(reference: str, collection: Collection, points: Points) -> 
     held, payloads = collection.vectors(ids), collection.payloads(ids)
     for row, article_id in zip(rows, ids, strict=True):
         if article_id not in held or np.dot(held[article_id], points.vectors[row]) < 1 - _UNIT_TOLERANCE:
-            raise ThreadlineError(f"{reference} does not hold the vector of {article_id}", remedy)
+            raise ThreadlineError(f"{reference} does not hold the vector of {article_id}", REBUILD)
         if article_id not in payloads or digest_of(payloads[article_id]) != digest_of(points.payloads[row]):
-            raise ThreadlineError(f"{reference} does not hold the payload of {article_id}", remedy)
+            raise ThreadlineError(f"{reference} does not hold the payload of {article_id}", REBUILD)
     firsts = collection.search(wanted, 1)
     # two articles may share a vector: then either may come first
     found = sum(bool(hits) and hits[0].score >= 1 - _SAME_VECTOR for hits in firsts)
     if found < FOUND_SHARE * len(rows):
-        raise ThreadlineError(f"{reference} finds only {found} of {len(rows)} articles by their own vectors", remedy)
+        raise ThreadlineError(f"{reference} finds only {found} of {len(rows)} articles by their own vectors", REBUILD)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

@@ -15,7 +15,7 @@ from contracts.errors import ThreadlineError
 from contracts.files import digest_of
 from contracts.index import ArticleFilter, Collection, Hit, Points, Reconciled, point_id
 from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditions, keyword_fields
-from serving.index.difference import Difference, check_collection, check_points, chunks, difference
+from serving.index.difference import REBUILD, Difference, check_collection, check_points, chunks, difference
 from serving.index.generations import Generation, Generations, copy_tree, write_sidecar
 
 PLAIN_UP_TO = 150_000
@@ -44,23 +44,25 @@ class EdgeIndex:
         self._generations = Generations(root)
         self._quantised = quantised
 
-    def reconcile(self, name: str, points: Points) -> Reconciled:
+    def reconcile(self, name: str, points: Points, *, afresh: bool = False) -> Reconciled:
         """Publish a generation of the collection `name` that holds exactly `points`, unless the newest one does.
 
-        Starts from a copy of the newest generation and writes only what differs. Raises ThreadlineError when the
-        result does not hold exactly the wanted points; nothing is published then.
+        Starts from a copy of the newest generation and writes only what differs; `afresh` reads nothing of it, for
+        it may be damaged. Raises ThreadlineError when the result does not hold exactly the wanted points; nothing is
+        published then.
         """
         check_points(points)
         digests = tuple(digest_of(_stored(payload)) for payload in points.payloads)
         with self._generations.building(name):
             latest = self._generations.latest(name)
-            fits = latest is not None and latest.dimension() == points.vectors.shape[1]
-            held = latest.digests() if latest else {}
+            base = None if afresh else latest
+            fits = base is not None and base.dimension() == points.vectors.shape[1]
+            held = base.digests() if base else {}
             change = difference(points, digests, held if fits else dict.fromkeys(held, ("", "")))
-            if latest and fits and not change:
-                return Reconciled(latest.reference, len(points.article_ids), 0, 0, 0)
+            if base and fits and not change:
+                return Reconciled(base.reference, len(points.article_ids), 0, 0, 0)
             with self._generations.draft(name, latest) as (directory, reference):
-                _build(directory / "shard", latest if fits else None, points, change, self._quantised)
+                _build(directory / "shard", base if fits else None, points, change, self._quantised)
                 _check(directory / "shard", reference, points)
                 write_sidecar(directory, points, digests)
         counts = len(change.vectors), len(change.payloads), len(change.deleted)
@@ -70,7 +72,8 @@ class EdgeIndex:
         """Open a private copy of a generation, so that any number of processes may. Raises ThreadlineError."""
         generation = self._generations.find(reference)
         with ExitStack() as stack:
-            collection = EdgeCollection(stack.enter_context(self._generations.private_copy(generation)))
+            copy = stack.enter_context(self._generations.private_copy(generation))
+            collection = EdgeCollection(copy, reference)
             collection.on_close(stack.pop_all())
         return collection
 
@@ -85,10 +88,10 @@ class EdgeIndex:
 
 
 class EdgeCollection:
-    """An open shard in the directory `path`, which nobody else may use."""
+    """An open shard in the directory `path`, which nobody else may use: that of `reference`, or a copy of it."""
 
-    def __init__(self, path: Path) -> None:
-        self._shard = edge.EdgeShard.load(str(path))
+    def __init__(self, path: Path, reference: str) -> None:
+        self._shard = _load(path, reference)
         self._cleanup = ExitStack()
         self._is_open = True
 
@@ -147,7 +150,7 @@ def _build(path: Path, previous: Generation | None, points: Points, change: Diff
         shard = _create(path, points.vectors.shape[1], quantised)
     else:
         copy_tree(previous.shard, path)
-        shard = edge.EdgeShard.load(str(path))
+        shard = _load(path, previous.reference)
     try:
         _index_fields(shard, points)
         if previous is not None and change.deleted:
@@ -162,6 +165,17 @@ def _build(path: Path, previous: Generation | None, points: Points, change: Diff
         shard.flush()
     finally:
         shard.close()
+
+
+def _load(path: Path, reference: str) -> edge.EdgeShard:
+    """The shard at `path`. Raises ThreadlineError when its files are damaged."""
+    try:
+        return edge.EdgeShard.load(str(path))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the engine panics, and a panic is no Exception
+        reason = str(error).strip().partition("\n")[0]
+        raise ThreadlineError(f"the collection '{reference}' cannot be read: {reason}", REBUILD) from error
 
 
 def _create(path: Path, dimension: int, quantised: bool) -> edge.EdgeShard:
@@ -186,7 +200,7 @@ def _index_fields(shard: edge.EdgeShard, points: Points) -> None:
 
 
 def _check(path: Path, reference: str, points: Points) -> None:
-    collection = EdgeCollection(path)
+    collection = EdgeCollection(path, reference)
     try:
         check_collection(reference, collection, points)
     finally:
@@ -231,6 +245,6 @@ def _hits(scored: list[edge.ScoredPoint]) -> list[Hit]:
     hits = []
     for point in scored:
         if point.payload is None:
-            raise ThreadlineError(f"the point {point.id} has no payload", "drop the collection and build it again")
+            raise ThreadlineError(f"the point {point.id} has no payload", REBUILD)
         hits.append(Hit(point.payload["article_id"], point.score, _public(point.payload)))
     return hits

@@ -28,7 +28,7 @@ import pyarrow as pa
 from contracts.errors import ThreadlineError
 from contracts.files import new_directory, read_table, write_json, write_table
 from contracts.index import Points, point_id
-from serving.index.difference import Digests
+from serving.index.difference import REBUILD, Digests
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _GENERATION = re.compile(r"(\d{6,})-[0-9a-f]{8}")
@@ -87,7 +87,7 @@ class Generations:
         collection, _, name = reference.partition("/")
         path = self._root / collection / name
         if not (_NAME.fullmatch(collection) and _GENERATION.fullmatch(name) and path.is_dir()):
-            raise ThreadlineError(f"there is no collection '{reference}'", "build the index again, or roll back")
+            raise ThreadlineError(f"there is no collection '{reference}'", REBUILD)
         return Generation(path)
 
     @contextmanager

@@ -15,7 +15,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from contracts.errors import ThreadlineError
 from contracts.index import ArticleFilter, Collection, Hit, IndexUnavailable, Points, Reconciled, point_id
 from serving.index.conditions import Between, Condition, IsTrue, OneOf, conditions, keyword_fields
-from serving.index.difference import Difference, Digests, check_collection, check_points, chunks, difference
+from serving.index.difference import REBUILD, Difference, Digests, check_collection, check_points, chunks, difference
 from serving.index.layout import Layout, Quantisation
 
 _VECTOR_DIGEST = "_vector_digest"
@@ -37,16 +37,18 @@ class ServerIndex:
         self._client = client
         self._layout = layout or Layout()
 
-    def reconcile(self, name: str, points: Points) -> Reconciled:
+    def reconcile(self, name: str, points: Points, *, afresh: bool = False) -> Reconciled:
         """Bring the collection `name` to exactly `points`, in place; each point changes at once.
 
-        Raises ThreadlineError when it holds vectors of another length, or not exactly the wanted points afterwards.
+        `afresh` writes every point again, whatever digest the collection has of it. Raises ThreadlineError when it
+        holds vectors of another length, or not exactly the wanted points afterwards.
         """
         check_points(points)
         self._create_or_check(name, points.vectors.shape[1])
         self._index_fields(name, points)
         digests = points.payload_digests()
-        change = difference(points, digests, self._present(name))
+        present = self._present(name)
+        change = difference(points, digests, dict.fromkeys(present, ("", "")) if afresh else present)
         self._apply(name, points, digests, change)
         check_collection(name, ServerCollection(self._client, name), points)
         counts = len(change.vectors), len(change.payloads), len(change.deleted)
@@ -57,7 +59,7 @@ class ServerIndex:
         with _answering():
             exists = self._client.collection_exists(reference)
         if not exists:
-            raise ThreadlineError(f"there is no collection '{reference}'", "build the index again, or roll back")
+            raise ThreadlineError(f"there is no collection '{reference}'", REBUILD)
         return ServerCollection(self._client, reference)
 
     def references(self) -> list[str]:

@@ -1,18 +1,37 @@
 from __future__ import annotations
 
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import ThreadlineError
 from contracts.model_package import read_package
+from orchestration.home import Home
 from orchestration.tracking import LoggedRun, accepted, log_training, register_serving
-from serving.registry import open_client
+from serving.registry import MlflowRegistry, open_client
 from tests.serving.fixtures import empty_registry, shop
 from tests.serving.shop import Shop
 
 __all__ = ["empty_registry", "shop"]
+
+
+def log_into(home: Path, shop: Shop, seed: int) -> LoggedRun:
+    """Log a training as a workspace with this home does."""
+    embedded = Home(home)
+    return log_training(
+        embedded.tracking_uri,
+        embedded.artifacts,
+        "threadline",
+        "fashion2shop",
+        shop.package(seed),
+        params={},
+        curves=[],
+        plots=(),
+        tags={},
+    )
 
 
 def log(shop: Shop, seed: int = 1, plots: tuple[Path, ...] = ()) -> LoggedRun:
@@ -100,3 +119,23 @@ def test_serving_what_is_not_registered(shop: Shop) -> None:
 def test_a_tracking_database_is_made_where_there_is_none(tmp_path: Path) -> None:
     shop = Shop(tmp_path / "shop")
     assert log(shop).version == "1"
+
+
+@pytest.mark.parametrize("carry", [shutil.move, shutil.copytree])
+def test_a_workspace_that_was_moved_or_copied_keeps_its_models_to_itself(
+    shop: Shop, tmp_path: Path, carry: Callable[..., object]
+) -> None:
+    before, after = (tmp_path / name / ".threadline" for name in ("shop", "shop2"))
+    log_into(before, shop, 1)
+    held = {path for path in before.rglob("*") if path.parent.name == "data" or path.suffix == ".onnx"}
+    carry(str(before.parent), str(after.parent))
+    log_into(after, shop, 2)
+    assert before.exists() == (carry is shutil.copytree)
+    assert {path for path in before.rglob("*") if path.parent.name == "data" or path.suffix == ".onnx"} <= held
+    registry = MlflowRegistry(Home(after).tracking_uri)
+    for version in registry.versions("fashion2shop"):
+        source = open_client(Home(after).tracking_uri).get_model_version_download_uri("fashion2shop", version.version)
+        assert source.startswith(str(after))
+        assert registry.fetch("fashion2shop", version.version, tmp_path / "fetched").name == version.digest
+    shutil.rmtree(before, ignore_errors=True)
+    assert log_into(after, shop, 3).version == "3" and not before.exists()
