@@ -79,12 +79,12 @@ def masks(step: Step) -> Made:
 @asset(deps=["look_set", "masks"], group="sets", code=("orchestration.training_sets", "training.sets"))
 def segmented_look_set(step: Step) -> Made:
     """The look set with the masks of exactly its photos."""
-    workspace, home = step.workspace, step.workspace.home
-    model = read_outcome(home, "street2fashion").digest
+    workspace, home, looks = step.workspace, step.workspace.home, read_looks(step.workspace, "look_set")
+    model = read_outcome(home, "street2fashion").digest if looks.photos else None  # without photos nobody waits for it
     if model is None:
         write_rows(home.derived("segmented_look_set"), [LookSet((), ())], LookSet)
-        return Made("none", {"photos": "none: there is no segmentation model yet"})
-    looks, session = read_looks(workspace, "look_set"), workspace.session(model)
+        return Made("none", {"photos": "none, or there is no segmentation model yet"})
+    session = workspace.session(model)
     # `masks` may have worked on a machine whose runtime computes otherwise.
     predict_masks(session, home, looks.photos, workspace.data, step.report)
     looks = with_masks(looks, model, predicted_by(session), home)
