@@ -22,6 +22,7 @@ from orchestration.cli import (
     graph,
     importing,
     index,
+    location,
     package,
     purge,
     releases,
@@ -64,6 +65,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("serve")(run.serve)
 app.command("up")(run.up)
+app.command("code-location")(location.code_location)
 app.command("metrics")(run.metrics)
 app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
