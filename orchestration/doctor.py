@@ -100,7 +100,7 @@ def _disk(workspace: Workspace) -> Iterator[Finding]:
     place = _existing(workspace.home.root)
     free, files = shutil.disk_usage(place).free, os.statvfs(place).f_favail
     what = f"{free / _GIB:.1f} GiB free at {place}"
-    remedy = "free some space; `data/` and `.threadline/pictures` are what grows"
+    remedy = "free some space: `threadline clean` may; `data/` and `.threadline/pictures` are what grows"
     state: State = "failed" if free < _LEAST_FREE else "warning" if free < _LITTLE_FREE else "ok"
     yield Finding("disk", state, what, "" if state == "ok" else remedy)
     if 0 < files < _LEAST_FILES:

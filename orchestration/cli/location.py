@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,8 @@ from typing import Annotated
 import typer
 
 from orchestration.cli.output import console
-from orchestration.cli.run import Host
+from orchestration.cli.run import Host, service_environment
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.resources import WORKSPACE_VARIABLE
 
 
 def code_location(
@@ -36,10 +34,9 @@ def code_location(
             lost = fail_dead_runs(instance, found.home, "daemon")
         if lost:
             console.print(f"{lost} runs had lost their process; what they were making is made again.")
-        environment = {**os.environ, WORKSPACE_VARIABLE: str(found.root), "DAGSTER_HOME": str(found.home.dagster)}
         definitions = ("-m", "orchestration.definitions")
         command = (sys.executable, "-m", "dagster", "api", "grpc", *definitions, "-h", host, "-p", str(port))
-        raise typer.Exit(_run(command, environment))
+        raise typer.Exit(_run(command, service_environment(found, host, port)))
 
 
 def _run(command: tuple[str, ...], environment: dict[str, str]) -> int:

@@ -15,6 +15,7 @@ from orchestration.cli import (
     ablate,
     backup,
     batches,
+    clean,
     demo,
     doctor,
     drift,
@@ -61,6 +62,7 @@ app.command("evaluate-masks")(evaluate.evaluate_masks)
 app.command("ablate")(ablate.ablate)
 app.command("drift")(drift.drift)
 app.command("doctor")(doctor.doctor)
+app.command("clean")(clean.clean)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("serve")(run.serve)
