@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestration.home import Home
 from orchestration.resources import DAGSTER_VARIABLE, VARIABLES
 from orchestration.services import Services
 
@@ -77,6 +78,23 @@ def test_the_services_are_told_with_variables_that_are_read(compose: dict[str, A
     assert named == set(fields.values())
     filled = {field: _filled(told[name]) for field, name in fields.items()}
     assert Services.model_validate(filled).engine == "multiprocess"
+
+
+def test_the_index_is_at_most_a_minor_release_from_its_client(compose: dict[str, Any], checkout: Path) -> None:
+    pinned = (checkout / "constraints.txt").read_text(encoding="utf-8")
+    (client,) = re.findall(r"^qdrant-client==1\.(\d+)\.", pinned, re.MULTILINE)
+    (server,) = re.findall(r":v1\.(\d+)\.\d+$", compose["services"]["qdrant"]["image"])
+    assert abs(int(client) - int(server)) <= 1
+
+
+def test_the_query_log_lies_in_the_workspace(compose: dict[str, Any], checkout: Path) -> None:
+    """Where the service writes it is where query_drift reads it."""
+    (mounted,) = [one for one in compose["services"]["service"]["volumes"] if "queries" in one]
+    source, _, target = re.sub(r"\$\{[^}]*\}", "/workspace", mounted).partition(":")
+    assert Path(source) == Home(Path("/workspace/.threadline")).queries
+    image = (checkout / "docker" / "Dockerfile.serving").read_text(encoding="utf-8")
+    (home,) = re.findall(r"THREADLINE_HOME=(\S+)", image)
+    assert Path(target) == Path(home) / "queries"
 
 
 def test_dagster_keeps_everything_where_the_variable_says(checkout: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes.client import ApiClient
 
 KUBERNETES = "1.33"
-MANIFESTS = ("service.yaml", "workspace.yaml")
+MANIFESTS = ("service.yaml", "steward.yaml", "workspace.yaml")
 
 
 def manifests(checkout: Path, name: str) -> list[dict[str, Any]]:
@@ -24,6 +25,22 @@ def manifests(checkout: Path, name: str) -> list[dict[str, Any]]:
 def test_manifests_follow_the_schemas(name: str, checkout: Path) -> None:
     for manifest in manifests(checkout, name):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+def test_no_service_of_the_cluster_sets_a_variable_of_ours(checkout: Path) -> None:
+    """Kubernetes gives pods `<NAME>_PORT=tcp://…` for each Service; the chart makes one of each deployment's name."""
+    pod = manifests(checkout, "service.yaml")[0]["spec"]["template"]["spec"]
+    assert pod["enableServiceLinks"] is False
+    assert {"name": "THREADLINE_PORT", "value": "8000"} in pod["containers"][0]["env"]
+    values = manifests(checkout, "dagster-values.yaml")[0]
+    assert "threadline" not in [one["name"] for one in values["dagster-user-deployments"]["deployments"]]
+
+
+def test_the_chart_is_that_of_the_pinned_dagster(checkout: Path) -> None:
+    steps = (checkout / "docker" / "kubernetes" / "dagster-values.yaml").read_text(encoding="utf-8")
+    pinned = (checkout / "constraints.txt").read_text(encoding="utf-8")
+    (version,) = re.findall(r"^dagster==(\S+)$", pinned, re.MULTILINE)
+    assert f"helm install dagster dagster/dagster --version {version} " in steps
 
 
 def test_a_wrong_manifest_is_refused(checkout: Path) -> None:
