@@ -46,7 +46,8 @@ def _packages(workspace: Workspace) -> Iterator[Finding]:
         wrong = list(_wrong_packages(extra))
         name = f"packages of {extra}"
         if wrong:
-            yield Finding(name, "failed", "; ".join(wrong), f"pip install 'threadline[{extra}]'")
+            remedy = f"install the extra '{extra}': pip install '.[{extra}]' in the checkout"
+            yield Finding(name, "failed", "; ".join(wrong), remedy)
         else:
             yield Finding(name, "ok", "installed, in releases that fit")
 

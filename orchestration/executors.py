@@ -26,5 +26,6 @@ def executor_of(home: Home) -> dg.ExecutorDefinition:
             return k8s_job_executor  # image, volumes and secrets are those of the run's own pod
     except ModuleNotFoundError as error:
         problem = f"THREADLINE_ENGINE is {engine}, but {error.name} is not installed"
-        raise ThreadlineError(problem, f"pip install threadline[{engine}]") from error
+        remedy = f"install the extra '{engine}': pip install '.[{engine}]' in the checkout"
+        raise ThreadlineError(problem, remedy) from error
     return dg.multiprocess_executor if engine == "multiprocess" else dg.in_process_executor

@@ -60,7 +60,8 @@ def open_instance(home: Home) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(home.dagster))
     except ImportError as error:
         raise ThreadlineError(
-            f"{DAGSTER_VARIABLE} is set, but {error.name} is not installed", "pip install threadline[postgres]"
+            f"{DAGSTER_VARIABLE} is set, but {error.name} is not installed",
+            "install the extra 'postgres': pip install '.[postgres]' in the checkout",
         ) from error
     except Exception as error:  # of the driver, of SQLAlchemy, or Dagster's own
         problem = f"the database of Dagster at {where} cannot be used: {_first_reason(error)}"

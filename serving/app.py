@@ -116,7 +116,8 @@ def _tracing(settings: Settings) -> Tracing | None:
         from serving.tracing import Tracing
     except ImportError as error:
         problem = f"OTEL_EXPORTER_OTLP_ENDPOINT is set, but {error.name} is not installed"
-        raise ThreadlineError(problem, "pip install threadline[tracing], or unset that variable") from error
+        remedy = "install the extra 'tracing': pip install '.[tracing]' in the checkout; or unset that variable"
+        raise ThreadlineError(problem, remedy) from error
     return Tracing(settings.traces)
 
 

@@ -28,5 +28,6 @@ def worker(
     try:
         from orchestration.celery_engine import QUEUES, work
     except ModuleNotFoundError as error:
-        raise ThreadlineError(f"{error.name} is not installed", "pip install threadline[celery]") from error
+        remedy = "install the extra 'celery': pip install '.[celery]' in the checkout"
+        raise ThreadlineError(f"{error.name} is not installed", remedy) from error
     raise typer.Exit(work(broker_url, concurrency, queue or QUEUES))

@@ -104,7 +104,7 @@ def _photo_of(images: ImagesBelow, file: str, row: Row, report: ImportReport) ->
     given = row.values["photo"]
     domain = row.values.get("domain", "").lower() or "street"
     if row.problem or not given or domain not in DOMAINS:
-        reason = row.problem or "the row names no photo, or another domain"
+        reason = row.problem or f"the row names no photo, or a domain that is not {' or '.join(DOMAINS)}"
         report.leave_out(reason, file, row.line, given)
         return None
     try:

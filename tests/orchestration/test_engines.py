@@ -28,7 +28,7 @@ def test_an_engine_whose_packages_are_missing_says_so(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "dagster_k8s", None)
     with pytest.raises(ThreadlineError, match="THREADLINE_ENGINE is kubernetes") as refused:
         executor_of(Home(tmp_path, Services(engine="kubernetes")))
-    assert "threadline[kubernetes]" in refused.value.remedy
+    assert "'.[kubernetes]'" in refused.value.remedy
 
 
 def test_celery_needs_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,7 @@ def test_photos_with_pairs_and_masks_become_a_street_batch(shop: Path, tmp_path:
     np.testing.assert_array_equal(written, mask > 0)
     assert batch.photos[1].mask is None
     assert sum(report.left_out.values()) == 2
+    assert any("street or studio" in reason for reason in report.left_out)
 
 
 def test_a_product_feed_maps_its_columns(shop: Path, tmp_path: Path) -> None:

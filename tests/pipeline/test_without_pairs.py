@@ -20,9 +20,10 @@ ARTICLES = 6
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
     """A workspace as the README makes one: six articles, fewer than any training needs, and no photo."""
-    place = tmp_path_factory.mktemp("beside")
-    folder = place / "catalogue"
+    beside = tmp_path_factory.mktemp("beside")
+    folder, place = beside / "catalogue", beside / "threadline"
     folder.mkdir()
+    place.mkdir()
     (place / "docs").symlink_to(checkout / "docs")
     rows = ["image,article_id,name,category,price,fit"]
     for index in range(ARTICLES):
@@ -32,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
     (folder / "shop.csv").write_text("\n".join(rows) + "\n")
     for command in commands(checkout / "README.md", BRING_IN_DATA):
         if command.startswith("cd "):
-            place = place / command.removeprefix("cd ")
+            place = (place / command.removeprefix("cd ")).resolve()
         else:
             done = run(command.split(), place, 300)
             assert done.code == 0, f"{command}\n{done.out}{done.err}"

@@ -167,7 +167,7 @@ def test_without_the_extra_the_service_says_what_to_install(
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ThreadlineError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set.*opentelemetry") as refused:
         create_app(traced(open_shop, collector))
-    assert "threadline[tracing]" in refused.value.remedy
+    assert "'.[tracing]'" in refused.value.remedy
 
 
 @pytest.mark.parametrize(
