@@ -25,7 +25,7 @@ help:
 	@echo "make sbom      write software bills of materials to dist/"
 	@echo "make licences  list the licences of what is shipped: docs/licences.md"
 	@echo "make install   install into $(VENV) (the others do it by themselves)"
-	@echo "make clean     remove $(VENV) and everything derived"
+	@echo "make clean     remove $(VENV) and .threadline, decisions, releases and API keys included"
 
 install: $(INSTALLED)
 
