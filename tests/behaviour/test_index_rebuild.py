@@ -120,7 +120,7 @@ def test_vectors_of_another_package_are_not_taken(world: World) -> None:
     path = workspace.home.vectors("one")
     kept = read_vectors(path)
     digests = tuple(f"{digest} of another" for digest in kept.digests)
-    write_vectors(path, ArticleVectors(kept.article_ids, -kept.vectors, digests))
+    write_vectors(path, ArticleVectors(kept.article_ids, -kept.vectors, digests, "another"))
     rebuilt(workspace)
     assert searched(workspace) == before
     assert "article_features" not in world.pictures, "the features were kept"
