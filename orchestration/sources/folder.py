@@ -27,10 +27,13 @@ NOT_TAKEN = "pictures of no article"
 
 AS_ATTRIBUTES = "columns taken as attributes"
 IDS = "ids"
+SHORT = "rows with fewer fields than the header, the rest taken as empty"
+OTHERWISE = "values that differ from those of the article's first row, which count"
 
 _RESERVED = ("image", "article_id", "name", "category", "price", "url", "in_stock", "assortments", "op")
 _IDENTITY = ("name", "category")
 """What the rows of one article agree in: they may be of several sizes."""
+_OF_THE_FIRST = ("price", "url", "in_stock", "assortments")
 _TWO_READINGS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 """A price such as 1,299 or 1.299: over a thousand in some countries, hardly more than one in others."""
 
@@ -43,6 +46,11 @@ class _Gathered:
 
     first: Row
     images: list[Listed] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an image, or none is needed: an update keeps those that the catalogue has."""
+        return bool(self.images) or (_is_update(self.first) and not self.first.values["image"])
 
 
 def deliver_folder(
@@ -62,17 +70,21 @@ def deliver_folder(
     `images/` and without its ending); `article_id` (by default the image's stem, which no other image may then have),
     `name`, `category`, `price`, `url`, `in_stock` and `assortments` (separated by |) are taken as they are called, and
     every other column is an attribute. `columns` maps these names to those of the CSV. Of several rows of one article
-    the first gives the fields. A row whose `op` is "delete" takes its article out of the catalogue, and needs no image.
+    the first gives the fields. A row whose `op` is "delete" takes its article out of the catalogue, and needs no image;
+    one whose `op` is "upsert" may leave its image empty, and the article keeps the images that it has.
     Without `all_categories` a row of none of the eight categories is left out. At most `limit` articles are taken.
 
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
     directory(path, "the images and their CSV")
-    rows = read_csv(table or _only_table(path), ["image"], columns, _RESERVED)
+    images = ImagesBelow(path)
+    rows = read_csv(
+        table or _only_table(path), ["image"], columns, _RESERVED, is_row=lambda values: images.has(values["image"])
+    )
     report = ImportReport(source)
     sound, deleted = _sound(rows, report)
     usable = sound if all_categories else list(_of_the_eight(rows.path.name, sound, report))
-    gathered = _gather(path, rows.path.name, usable, report, limit)
+    gathered = _gather(images, rows.path.name, usable, report, limit)
     _tell_columns(rows, report)
     if all_categories and limit is None:
         _count_not_taken(path, gathered, report)
@@ -122,7 +134,14 @@ def _sound(table: CsvTable, report: ImportReport) -> tuple[list[Row], list[Artic
             sound.append(row)
         else:
             report.leave_out("'op' is not upsert, or delete with an article_id", table.path.name, row.line, op)
-    return [row for row in sound if row.values.get("article_id") not in deleted], list(deleted.values())
+    kept: list[Row] = []
+    for row in sound:
+        named = row.values.get("article_id", "")
+        if named in deleted:
+            report.leave_out("another row takes its article out", table.path.name, row.line, named)
+        else:
+            kept.append(row)
+    return kept, list(deleted.values())
 
 
 def _tell_columns(table: CsvTable, report: ImportReport) -> None:
@@ -132,13 +151,15 @@ def _tell_columns(table: CsvTable, report: ImportReport) -> None:
         report.counts[AS_ATTRIBUTES] = Counter({name: sum(bool(r.values[name]) for r in table.rows) for name in others})
     if "article_id" not in table.columns:
         report.counts[IDS] = Counter({"taken from the images' names": len(table.rows)})
+    if short := [row.line for row in table.rows if row.short]:
+        report.counts[SHORT] = Counter({f"from line {short[0]} on": len(short)})
 
 
 def _gather(
-    path: Path, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
+    images: ImagesBelow, file: str, rows: Iterable[Row], report: ImportReport, limit: int | None
 ) -> dict[str, _Gathered]:
     """The usable rows by article, in the order of the table."""
-    images = ImagesBelow(path)
+    otherwise: Counter[str] = Counter()
     gathered: dict[str, _Gathered] = {}
     for row in rows:
         named = row.values.get("article_id")
@@ -151,22 +172,35 @@ def _gather(
         if not article_id:
             continue
         if article_id not in gathered:
-            if limit is not None and sum(bool(one.images) for one in gathered.values()) == limit:
+            if limit is not None and sum(one.usable for one in gathered.values()) == limit:
                 break
             gathered[article_id] = _Gathered(row)
         elif not named:
             given = row.values["image"]
             report.leave_out("another row has this image, or its name, which is its id", file, row.line, given)
             continue
+        otherwise.update(name for name in _OF_THE_FIRST if _differs(gathered[article_id].first, row, name))
         if image is not None and all(one.source != image for one in gathered[article_id].images):
             gathered[article_id].images.append(Listed(image, row.values["image"], file, row.line))
-    return {article_id: found for article_id, found in gathered.items() if found.images}
+    if otherwise:
+        report.counts[OTHERWISE] = otherwise
+    return {article_id: found for article_id, found in gathered.items() if found.usable}
 
 
 def _disagrees(first: Row, row: Row) -> str:
     """What two rows of one article do not agree in; empty where they do."""
-    pairs = ((first.values.get(name, ""), row.values.get(name, "")) for name in _IDENTITY)
-    return "; ".join(f"{one} / {other}" for one, other in pairs if one and other and one != other)
+    names = [name for name in _IDENTITY if _differs(first, row, name)]
+    return "; ".join(f"{first.values[name]} / {row.values[name]}" for name in names)
+
+
+def _differs(first: Row, row: Row, name: str) -> bool:
+    """Whether the rows give other values; an empty one gives none."""
+    one, other = first.values.get(name), row.values.get(name)
+    return bool(one and other and one != other)
+
+
+def _is_update(row: Row) -> bool:
+    return row.values.get("op", "").lower() == "upsert" and bool(row.values.get("article_id"))
 
 
 def _count_not_taken(path: Path, gathered: Mapping[str, _Gathered], report: ImportReport) -> None:
@@ -181,7 +215,8 @@ def _count_not_taken(path: Path, gathered: Mapping[str, _Gathered], report: Impo
 def _image_of(images: ImagesBelow, file: str, row: Row, report: ImportReport) -> Path | None:
     given = row.values["image"]
     if not given:
-        report.leave_out("the row names no image", file, row.line)
+        if not _is_update(row):
+            report.leave_out("the row names no image", file, row.line)
         return None
     try:
         return images.find(given)
@@ -195,9 +230,13 @@ def _image_of(images: ImagesBelow, file: str, row: Row, report: ImportReport) ->
 def _take(
     batch: Path, gathered: Mapping[str, _Gathered], file: str, report: ImportReport, progress: Reporter
 ) -> list[Article]:
-    """The articles of which an image could be copied."""
+    """The articles of which an image could be copied, and those that need none."""
     images = copy_images(batch, {key: found.images for key, found in gathered.items()}, report, progress)
-    return [_article(key, gathered[key].first, taken, file, report) for key, taken in images.items()]
+    return [
+        _article(key, found.first, images.get(key, []), file, report)
+        for key, found in gathered.items()
+        if key in images or not found.images
+    ]
 
 
 def _article(article_id: str, row: Row, images: list[CopiedPicture], file: str, report: ImportReport) -> Article:

@@ -58,8 +58,10 @@ def deliver_folder_photos(
     Raises ThreadlineError when the directory or the CSV cannot be used at all; a bad row is left out and reported.
     """
     directory(path, "the photos and their CSV")
-    rows = read_csv(table or path / PHOTOS_TABLE, ["photo"], known=_COLUMNS)
     images = ImagesBelow(path)
+    rows = read_csv(
+        table or path / PHOTOS_TABLE, ["photo"], known=_COLUMNS, is_row=lambda values: images.has(values["photo"])
+    )
     report = ImportReport("folder")
     planned, shown = _plan(images, rows.path.name, rows.rows, report, limit)
     with new_directory(into) as batch:

@@ -50,6 +50,13 @@ class ImagesBelow:
                 raise FileNotFoundError(f"{given}: it may be any of {', '.join(alike)}")
         raise FileNotFoundError(given)
 
+    def has(self, given: str) -> bool:
+        """Whether a table that says `given` means a file."""
+        try:
+            return bool(given and self.find(given))
+        except (ThreadlineError, OSError, ValueError):
+            return False
+
     @cached_property
     def _by_plain_name(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from contracts.errors import ThreadlineError
 
 DELIMITERS = (",", ";", "\t")
-UNCLOSED = "a quote is opened in this line and not closed"
+UNCLOSED = "a quote is opened in this line and not closed in its row"
 
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
@@ -27,6 +27,8 @@ class Row:
     values: dict[str, str]
     problem: str = ""
     """Why its values cannot be trusted."""
+    short: bool = False
+    """It has no field for some of the columns: their values are empty."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,17 @@ class CsvTable:
 
 
 def read_csv(
-    path: Path, required: Sequence[str], renamed: Mapping[str, str] | None = None, known: Sequence[str] = ()
+    path: Path,
+    required: Sequence[str],
+    renamed: Mapping[str, str] | None = None,
+    known: Sequence[str] = (),
+    is_row: Callable[[Mapping[str, str]], bool] | None = None,
 ) -> CsvTable:
     """Read a CSV file in UTF-8, or UTF-16 with its byte order mark, separated by comma, semicolon or tab.
 
     `renamed` maps the names that are meant to the names the file uses; one column of the file may serve several. The
-    `known` names are meant however they are written ("Article ID"). Columns without a name are passed over.
+    `known` names are meant however they are written ("Article ID"). Columns without a name are passed over. `is_row`
+    tells by its values that a line inside quotes is a row, which a quote in a row above must not swallow.
     Raises ThreadlineError naming the file and what to do: missing, empty, in another encoding, or without a
     `required` column.
     """
@@ -55,33 +62,52 @@ def read_csv(
     if above == len(lines):
         raise _empty(path)
     delimiter = told[1] if told else max(DELIMITERS, key=lines[above].count)
-    records = _records(lines, above, delimiter)
-    line, fields = next(records)
-    if fields is None:
-        raise ThreadlineError(f"{path} line {line}: {UNCLOSED}", "repair the header, or export the CSV again")
+    line, fields, below = next(_records(lines, above, delimiter))
+    if isinstance(fields, str):
+        raise ThreadlineError(f"{path} line {line}: {fields}", "repair the header, or export the CSV again")
     header = _header(path, [name.strip() for name in fields], known, renamed or {})
     names = _names(path, header, required, renamed or {})
-    return CsvTable(path, tuple(names), tuple(_row(*record, header, names) for record in records if _says(record[1])))
+
+    def swallowed(text: str) -> bool:
+        alone = _row(0, _fields(text, delimiter), header, names)
+        return is_row is not None and not alone.problem and not alone.short and is_row(alone.values)
+
+    records = _records(lines, below, delimiter, swallowed)
+    rows = (_row(line, fields, header, names) for line, fields, _ in records if _says(fields))
+    return CsvTable(path, tuple(names), tuple(rows))
 
 
-def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """The records from the line at `start` on, each with its first line, counted from 1.
+def _records(
+    lines: Sequence[str], start: int, delimiter: str, swallowed: Callable[[str], bool] = lambda _: False
+) -> Iterator[tuple[int, list[str] | str, int]]:
+    """The records from the line at `start` on: the first line, counted from 1; the fields; the index after the last.
 
-    None instead of fields where a quote is opened and not closed: the record ends with that line, so that it swallows
-    no other.
+    Instead of fields what is wrong, where a quote is opened and not closed, or only after a line that is `swallowed`:
+    the record ends with its first line, and those below are read by themselves.
     """
     while start < len(lines):
         begin = start
         strict = csv.reader(islice(lines, start, None), delimiter=delimiter, strict=True)
         try:
             for fields in strict:
-                yield begin + 1, fields
-                begin = start + strict.line_num
+                end = start + strict.line_num
+                if any(map(swallowed, lines[begin + 1 : end])):
+                    raise csv.Error
+                yield begin + 1, fields, end
+                begin = end
             return
         except csv.Error:
-            closed = lines[begin].count('"') % 2 == 0
-            yield begin + 1, next(csv.reader([lines[begin]], delimiter=delimiter)) if closed else None
             start = begin + 1
+            closed = lines[begin].count('"') % 2 == 0
+            yield start, _fields(lines[begin], delimiter) if closed else UNCLOSED, start
+
+
+def _fields(line: str, delimiter: str) -> list[str] | str:
+    """The fields of a line by itself, or why it cannot be read."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as error:
+        return str(error)
 
 
 def _text(path: Path) -> str:
@@ -111,8 +137,8 @@ def _empty(path: Path) -> ThreadlineError:
     return ThreadlineError(f"{path} is empty", "give a CSV with a header line and one line a row")
 
 
-def _says(fields: list[str] | None) -> bool:
-    return fields is None or any(map(str.strip, fields))
+def _says(fields: list[str] | str) -> bool:
+    return isinstance(fields, str) or any(map(str.strip, fields))
 
 
 def _header(path: Path, given: list[str], known: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
@@ -149,11 +175,11 @@ def _names(path: Path, header: list[str], required: Sequence[str], renamed: Mapp
     return names
 
 
-def _row(line: int, fields: list[str] | None, header: list[str], names: dict[str, int]) -> Row:
-    given = fields or []
+def _row(line: int, fields: list[str] | str, header: list[str], names: dict[str, int]) -> Row:
+    given = [] if isinstance(fields, str) else fields
     values = {name: given[place].strip() if place < len(given) else "" for name, place in names.items()}
-    if fields is None:
-        return Row(line, values, UNCLOSED)
+    if isinstance(fields, str):
+        return Row(line, values, fields)
     if any(map(str.strip, fields[len(header) :])):
         return Row(line, values, "the row has more fields than the header")
-    return Row(line, values)  # a row may be shorter: Excel leaves trailing empty fields out
+    return Row(line, values, short=len(fields) <= max(names.values()))  # Excel leaves trailing empty fields out

@@ -75,6 +75,26 @@ def test_a_quote_that_is_not_closed_swallows_no_other_row(tmp_path: Path, last: 
     assert found[3].values["name"] == '5" heels'
 
 
+def test_a_quote_that_a_later_row_closes_swallows_no_row(tmp_path: Path) -> None:
+    rows = ["image,name,more", '1.jpg,"Dress 1,x', "2.jpg,Dress 2,x", '3.jpg,5",x', '4.jpg,"soft,\n5.jpg, warm",x']
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    found = read_csv(tmp_path / "t.csv", ["image"], is_row=lambda values: values["image"] in ("2.jpg", "3.jpg")).rows
+    assert [(row.line, row.problem) for row in found] == [(2, UNCLOSED), (3, ""), (4, ""), (5, "")]
+    assert [row.values["name"] for row in found[1:]] == ["Dress 2", '5"', "soft,\n5.jpg, warm"]
+
+
+def test_a_value_too_long_to_read_costs_its_row_only(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"image,name\n0.jpg,{'x' * 200_000}\n1.jpg,Dress\n")
+    first, second = read_csv(tmp_path / "t.csv", ["image"]).rows
+    assert "limit" in first.problem
+    assert (second.line, second.values["name"], second.problem) == (3, "Dress", "")
+
+
+def test_a_row_without_all_fields_is_known_as_short(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,name,more,,\n0.jpg,Dress\n1.jpg,Dress,\n")
+    assert [row.short for row in read_csv(tmp_path / "t.csv", ["image"]).rows] == [True, False]
+
+
 def test_a_value_of_several_lines_is_one_value(tmp_path: Path) -> None:
     text = 'image,name\n0.jpg,"soft, warm,\nand ""red"", really, so"\n1.jpg,"5" heels\n2.jpg,x,y\n'
     (tmp_path / "t.csv").write_text(text)

@@ -14,12 +14,14 @@ from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_file
 from contracts.masks import read_mask
 from orchestration.sources.categories import map_category
-from orchestration.sources.folder import AS_ATTRIBUTES, IDS, deliver_folder
+from orchestration.sources.folder import AS_ATTRIBUTES, IDS, OTHERWISE, SHORT, deliver_folder
 from orchestration.sources.folder_photos import deliver_folder_photos
 from orchestration.sources.pictures import safe_name
 from orchestration.sources.product_feed import deliver_product_feed
 from orchestration.sources.report import ImportReport
 from orchestration.sources.sample import SampleSize, deliver_sample
+from orchestration.sources.tables import UNCLOSED
+from orchestration.tables import merge_catalogue
 from tests.orchestration.layouts import picture
 
 
@@ -312,6 +314,49 @@ def test_a_row_takes_an_article_out(shop: Path, tmp_path: Path) -> None:
     found = {one.article_id: one.op for one in read_catalogue_batch(tmp_path / "batch").articles}
     assert found == {"A": "upsert", "B": "delete", "C": "delete"}
     assert report.left_out == {"'op' is not upsert, or delete with an article_id": 2}
+
+
+def test_an_article_that_is_taken_out_is_not_quietly_kept(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text("image,article_id,op\n0.jpg,A,upsert\n,A,delete\n1.jpg,B,\n")
+    report = deliver_folder(shop, tmp_path / "batch")
+    (left_out,) = report.examples["another row takes its article out"]
+    assert (left_out.row, left_out.detail) == (2, "A")
+
+
+def test_an_update_keeps_the_images_that_there_are(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text("image,article_id,category,price,op\n0.jpg,A,dress,10,\n1.jpg,B,skirt,20,\n")
+    deliver_folder(shop, tmp_path / "old")
+    (shop / "feed.csv").write_text(
+        "image,article_id,category,price,op\n,A,dress,9,upsert\n,B,skirt,19,\nnone.jpg,C,skirt,1,upsert\n,,skirt,1,upsert\n"
+    )
+    report = deliver_folder(shop, tmp_path / "new")
+    assert dict(report.taken) == {"articles": 1, "images": 0}
+    assert report.left_out == {"the row names no image": 2, "the image is missing": 1}
+    both = [(name, read_catalogue_batch(tmp_path / name)) for name in ("old", "new")]
+    merged = {one.article_id: (one.price, len(one.images)) for one in merge_catalogue(both)}
+    assert merged == {"A": (9.0, 1), "B": (20.0, 1)}
+
+
+def test_rows_whose_values_do_not_all_count_are_told(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text(
+        "image,article_id,price,in_stock\n0.jpg,A,10,no\n0.jpg,A,12,yes\n0.jpg,A,10,yes\n1.jpg,B\n2.jpg,C,\n"
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    assert report.counts[OTHERWISE] == {"price": 1, "in_stock": 2}
+    assert report.counts[SHORT] == {"from line 5 on": 2}
+    assert not report.left_out
+
+
+def test_a_quote_closed_in_a_later_row_costs_no_other_article(shop: Path, tmp_path: Path) -> None:
+    (shop / "feed.csv").write_text(
+        'image,name,colour\n0.jpg,"Skirt,red\n1.jpg,Skirt,red\n2,7" heels,red\n3.jpg,5",red\n'
+    )
+    report = deliver_folder(shop, tmp_path / "batch")
+    assert [one.article_id for one in read_catalogue_batch(tmp_path / "batch").articles] == ["1", "2", "3"]
+    assert report.left_out == {UNCLOSED: 1}
+    (shop / "photos.csv").write_text('photo,article_id\n0.jpg,"a\n1.jpg,b"\n')
+    deliver_folder_photos(shop, tmp_path / "street")
+    assert [one.photo_id for one in read_street_batch(tmp_path / "street").photos] == ["1"]
 
 
 def test_a_photo_is_called_after_its_file(shop: Path, tmp_path: Path) -> None:
