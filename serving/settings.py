@@ -48,8 +48,8 @@ class Settings(BaseSettings):
     """Threads of one inference; unset: as many as there are cores, and one each while several run."""
     runtime: Runtime | None = None
     """What runs the networks; unset: the fastest that agrees with float32."""
-    concurrent: PositiveInt = Field(default_factory=lambda: (os.cpu_count() or 1) + 1)
-    """How many requests compute at once; others wait. One more than cores keeps these busy."""
+    concurrent: PositiveInt = Field(default_factory=lambda: (os.cpu_count() or 1) + 2)
+    """How many requests compute at once; others wait. Two more than cores keep these busy."""
     queue: NonNegativeInt = 32
     """How many requests may wait; further ones are refused at once."""
     deadline_s: PositiveFloat = 10.0
