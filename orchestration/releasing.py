@@ -26,18 +26,18 @@ class Indexed:
 
 def read_indexed(home: Home) -> Indexed:
     """What `write_indexed` wrote."""
-    value = json.loads(home.derived("index").read_text(encoding="utf-8"))
+    value = json.loads(home.derived("indexed").read_text(encoding="utf-8"))
     return Indexed(Candidate(**value["package"]), str(value["collection"]), int(value["articles"]))
 
 
 def write_indexed(home: Home, indexed: Indexed) -> None:
     """Write it in one step."""
-    write_json(home.derived("index"), asdict(indexed))
+    write_json(home.derived("indexed"), asdict(indexed))
 
 
 def articles_indexed(home: Home, package: str) -> int | None:
     """How many articles the collection of that package was made with; None unless it is the one made last."""
-    if not home.derived("index").exists():
+    if not home.derived("indexed").exists():
         return None
     indexed = read_indexed(home)
     return indexed.articles if indexed.package.digest == package else None

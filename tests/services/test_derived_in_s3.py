@@ -115,7 +115,7 @@ def test_a_second_machine_goes_on_with_the_tables_of_the_first(
             "derived/look_set.json",
             "derived/vectors/one.parquet",
         }
-        assert made | {"derived/candidate.json", "derived/index.json"} <= keys()
+        assert made | {"derived/candidate.json", "derived/indexed.json"} <= keys()
         assert not any(key.startswith("attempts/") for key in keys())
         local = {path.name for path in here.home.root.iterdir()}
         assert local.isdisjoint({"derived", "splits.parquet", "decisions", "trainings", "evaluations", "attempts"})
