@@ -42,10 +42,11 @@ def read_mask(path: Path) -> Mask:
 
 
 def resize_mask(mask: Mask, size: Size) -> Mask:
-    """`mask` at `size` (height, width), nearest neighbour."""
+    """`mask` at `size` (height, width): person where that is at least half of what a pixel covers."""
     if mask.shape == size:
         return mask
-    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    grey = Image.fromarray(mask).convert("L")
+    return np.asarray(grey.resize((size[1], size[0]), Image.Resampling.BILINEAR)) >= 128
 
 
 def fit_mask(mask: Mask, size: Size) -> Mask:

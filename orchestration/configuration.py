@@ -36,12 +36,14 @@ class Retraining(_Section):
 class Training(_Section):
     """The machine that trains: its `devices` share each batch, `workers` processes a device load batches ahead.
 
-    `weights` are a local file that the strong baseline of a published preset starts from.
+    `weights` are a local file that the strong baseline of a published preset starts from. Another `seed` gives other
+    models of the same kind, whose spread says how much a figure is worth.
     """
 
     devices: int = Field(1, ge=1)
     workers: int = Field(0, ge=0)
     precision: Precision = "float32"
+    seed: int = Field(1, ge=0)
     weights: WeightsFile | None = None
 
 
@@ -135,6 +137,7 @@ grace_hours = 24.0
 devices = 1
 workers = 0                # processes a device that load batches ahead
 precision = "float32"      # or "bfloat16"
+seed = 1                   # of everything drawn by lot; others show how much a figure varies
 # weights = {{ path = "resnet50_ibn_a.pth", sha256 = "…" }}    # what a published strong baseline starts from
 
 # New members of a training set are admitted when they are at least this share of it; 0.0 admits at once.

@@ -83,7 +83,7 @@ class Workspace:
         """The configuration of every training, as `threadline.toml` chooses it."""
         machine = self.configuration.training
         chosen = preset(self.configuration.preset, machine.weights)
-        return on_machine(chosen, machine.devices, machine.workers, machine.precision)
+        return on_machine(chosen, machine.devices, machine.workers, machine.precision, machine.seed)
 
     def run_page(self, run_id: str) -> str | None:
         """The address of a run's page in MLflow, where it is known under which address MLflow's pages are."""

@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from contracts.errors import ThreadlineError
-from contracts.images import Picture, Size, fit, fitted_box
+from contracts.images import Picture, Size, fit
 from contracts.masks import Mask, segmented
 from contracts.model_package import Graph, read_package
+from serving.person_masks import closer, mask_of, placed
 from serving.precision import load_graphs, picture_size
 from serving.runtimes import Runner
 
@@ -38,14 +38,27 @@ class PackageSession:
     def segment(self, pictures: Sequence[Picture], batch: int = BATCH) -> list[Mask]:
         """The person mask of each picture, (H, W) bool at the picture's own resolution.
 
-        Raises ThreadlineError when the package has no segmenter.
+        At somebody who is far away it looks a second time, closer. Raises ThreadlineError when the package has no
+        segmenter.
         """
-        size, run = picture_size(self.package, "segmenter"), self._runner("segmenter")
+        size = picture_size(self.package, "segmenter")
         masks: list[Mask] = []
         for chunk in _chunks(pictures, batch):
-            probabilities = run(_fitted(chunk, size))
-            masks += [mask_of(each, picture.shape[:2]) for each, picture in zip(probabilities, chunk, strict=True)]
+            found = self._masks(chunk, size)
+            boxes = {place: box for place, mask in enumerate(found) if (box := closer(mask, size))}
+            parts = [chunk[place][top:bottom, left:right] for place, (top, left, bottom, right) in boxes.items()]
+            for (place, box), mask in zip(boxes.items(), self._masks(parts, size), strict=True):
+                found[place] = placed(mask, box, found[place].shape)
+            masks += found
         return masks
+
+    def _masks(self, pictures: Sequence[Picture], size: Size) -> list[Mask]:
+        """The masks of `pictures` by one look at each of them, fitted to `size`."""
+        run = self._runner("segmenter")
+        if not pictures:
+            return []
+        probabilities = run(_fitted(pictures, size))
+        return [mask_of(each, picture.shape[:2]) for each, picture in zip(probabilities, pictures, strict=True)]
 
     def photo_size(self) -> Size:
         """The (height, width) that a photo should have at least: what the network takes.
@@ -122,19 +135,6 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """`vectors` (N, D) scaled to unit length; a zero vector stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
-
-
-def mask_of(probability: NDArray[np.float32], shape: Size) -> Mask:
-    """The mask of a photo of `shape` (height, width) from the person probability of its fitted picture.
-
-    `probability` is (h, w) in [0, 1]. What `fit` added around the photo is cut off, the rest scaled bilinearly to
-    the photo's own resolution and cut at one half. In 8 bits, which is several times faster than in floats and moves
-    the threshold by less than 0.002.
-    """
-    top, left, height, width = fitted_box(shape, probability.shape)
-    inside = probability[top : top + height, left : left + width]
-    grey = Image.fromarray(np.rint(np.clip(inside, 0.0, 1.0) * 255).astype(np.uint8))
-    return np.asarray(grey.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)) >= 128
 
 
 def _fitted(pictures: Sequence[Picture], size: Size) -> NDArray[np.uint8]:

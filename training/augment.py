@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from contracts.images import WHITE, Size
@@ -55,44 +54,6 @@ def instance_augmentation(size: Size) -> Augmentation:
         v2.RandomApply([_light(0.1)], 0.8),
         v2.RandomErasing(0.5, scale=(0.05, 0.3), value=WHITE),
     )
-
-
-class MaskedAugmentation:
-    """For a photo (3, H, W) uint8 and its mask (1, H, W) uint8 alike: from a close-up to half the size, in other light.
-
-    Three of ten are close-ups: photos show whole people more often than shops do, and a network that sees few others
-    takes a person who fills the picture for a background. Now and then the background gets a brightness of its own, so
-    that it is not the light that tells a person.
-    """
-
-    def __init__(self, size: Size) -> None:
-        places = [_placed((0.5, 1.5), (0.15, 0.15)), _placed((1.5, 3.0), (0.2, 0.35))]
-        self._place = v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice(places, p=[0.7, 0.3])])
-        self._light = v2.RandomApply([_light(0.3)], 0.7)
-
-    def __call__(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Another view of `picture`, and the mask that belongs to it."""
-        placed, where = self._place(tv_tensors.Image(picture), tv_tensors.Mask(mask))
-        lit: Tensor = self._light(placed).as_subclass(torch.Tensor)
-        person = where.as_subclass(torch.Tensor) >= 128
-        if torch.rand(()) < 0.3:
-            lit = torch.where(person, lit, _dimmed(lit, 0.5 + 0.7 * float(torch.rand(()))))
-        return lit, person
-
-
-def _placed(scale: tuple[float, float], translate: tuple[float, float]) -> v2.RandomAffine:
-    """Turned a little, at a `scale` and moved by up to so many sides (across, down)."""
-    return v2.RandomAffine(
-        degrees=5,
-        translate=translate,
-        scale=scale,
-        fill={tv_tensors.Image: WHITE, tv_tensors.Mask: 0},
-        interpolation=v2.InterpolationMode.BILINEAR,
-    )
-
-
-def _dimmed(picture: Tensor, factor: float) -> Tensor:
-    return (picture.float() * factor).clamp(0, 255).to(torch.uint8)
 
 
 def _light(strength: float) -> v2.ColorJitter:

@@ -97,7 +97,7 @@ def train_matching(
         articles = learner.article_vectors()
         for split, side in sides.items():
             metrics.update(learner.measure(side, articles, split))
-    reranks = bool(config.rerank_negatives) and metrics.get("val/reranked_acc_1", 1.0) >= metrics.get("val/acc_1", 0.0)
+    reranks = bool(config.rerank_negatives) and metrics.get("val/reranked_acc_1", 0.0) > metrics.get("val/acc_1", 0.0)
     plots = [draw_curves(curves, method, context.plots)]
     copied = copy_graphs(None if config.refine else dna, segmenter, context.out)
     graphs = _graphs(learner, pictures["train"].batch(range(min(8, len(photos["train"])))), reranks=reranks)

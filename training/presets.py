@@ -55,15 +55,17 @@ def preset(name: PresetName, weights: WeightsFile | None = None) -> Preset:
     return demo() if name == "demo" else workstation()
 
 
-def on_machine(chosen: Preset, devices: int, workers: int, precision: Precision) -> Preset:
+def on_machine(chosen: Preset, devices: int, workers: int, precision: Precision, seed: int) -> Preset:
     """The preset `chosen` on `devices` that share each batch, with `workers` processes a device that load batches.
+
+    Everything that is drawn by lot follows from the `seed`.
 
     Raises ThreadlineError where a batch is too small for them.
     """
 
     def there(config: Any) -> Any:
         try:
-            schedule = replace(config.schedule, devices=devices, workers=workers, precision=precision)
+            schedule = replace(config.schedule, devices=devices, workers=workers, precision=precision, seed=seed)
         except ValueError as error:
             raise ThreadlineError(str(error), "take fewer devices") from error
         return replace(config, schedule=schedule)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from training.augment import MaskedAugmentation
+from contracts.images import Size
+from training.augment_masked import DETAIL, MaskedAugmentation
 from training.backbones import LITE0, create_trunk, first_stages, freeze, load_lite0_weights, normalisation_of
 from training.batches import Batches
 from training.configs import Street2FashionConfig
@@ -117,14 +118,15 @@ def train_street2fashion(
     """
     parts = {split: [sample for sample in samples if sample.split == split] for split in ("train", "val", "test")}
     require(len(parts["train"]), "photos with a mask to train on")
-    pictures = {split: _pictures(rows, config, context) for split, rows in parts.items()}
+    records = _pictures(parts["train"], scaled(config.size, DETAIL), context)
+    pictures = {split: _pictures(parts[split], config.size, context) for split in ("val", "test")}
     schedule = config.schedule
     augmentation = MaskedAugmentation(config.size)
 
     plan = partial(
         shuffled_batches, len(parts["train"]), schedule.batch_size, schedule.per_epoch, fewest=schedule.fewest
     )
-    load = partial(load_masked, pictures=pictures["train"], augmentation=augmentation)
+    load = partial(load_masked, records=records, augmentation=augmentation)
 
     begin(schedule)
     batches = Batches(plan, load, schedule.seed, schedule.workers)
@@ -134,7 +136,8 @@ def train_street2fashion(
     for split in ("val", "test"):
         metrics.update(iou_summary(overlaps(learner.network, pictures[split]), split))
     plots = [draw_curves(curves, "Street2Fashion", context.plots)]
-    check = pictures["train"].batch(range(min(8, len(parts["train"]))))[..., :3].contiguous()
+    some = _pictures(parts["train"][:8], config.size, context)
+    check = some.batch(range(len(some)))[..., :3].contiguous()
     graph = GraphExport("segmenter", PersonProbability(learner.network), (("pictures", check),), "probability")
     description = {
         "method": "street2fashion",
@@ -146,11 +149,14 @@ def train_street2fashion(
 
 
 def load_masked(
-    members: NDArray[np.int64], pictures: Pictures, augmentation: MaskedAugmentation
+    members: NDArray[np.int64], records: Pictures, augmentation: MaskedAugmentation
 ) -> tuple[Tensor, Tensor]:
-    """Of the `members` (N,) of `pictures` their augmented views (N, H, W, 3) uint8 and masks (N, H, W) bool."""
-    both = pictures.batch(members).permute(0, 3, 1, 2)  # (N, 4, H, W)
-    views = [augmentation(one[:3], one[3:]) for one in both]
+    """Of the `members` (N,) of `records` their augmented views (N, H, W, 3) uint8 and masks (N, H, W) bool.
+
+    Each may stand before the background of the one before it in the batch.
+    """
+    each = records.batch(members).permute(0, 3, 1, 2)  # (N, 4, h, w)
+    views = [augmentation(one, other) for one, other in zip(each, each.roll(1, dims=0), strict=True)]
     return torch.stack([view[0] for view in views]).permute(0, 2, 3, 1), torch.cat([view[1] for view in views])
 
 
@@ -168,6 +174,11 @@ def overlaps(network: PersonSegmenter, pictures: Pictures) -> NDArray[np.float64
     return np.concatenate(values)
 
 
-def _pictures(rows: Sequence[Segmentation], config: Street2FashionConfig, context: TrainingContext) -> Pictures:
+def scaled(size: Size, factor: float) -> Size:
+    """`size` (height, width) with sides `factor` as long."""
+    return round(factor * size[0]), round(factor * size[1])
+
+
+def _pictures(rows: Sequence[Segmentation], size: Size, context: TrainingContext) -> Pictures:
     sources = [Source(row.image, row.sha256, row.mask, row.mask_sha256) for row in rows]
-    return take(sources, config.size, "masked", context)
+    return take(sources, size, "masked", context)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.presets import Preset
 
 _NETWORK = (
-    *("training.street2fashion", "training.augment", "training.backbones", "training.export", "training.fit"),
+    *("training.street2fashion", "training.augment_masked", "training.backbones", "training.export", "training.fit"),
     *("training.losses", "training.pictures", "training.gathering", "training.ranks", "training.batches"),
     *("training.ibn", "training.looks", "training.metrics", "training.samplers", "training.weights"),
     "training.frozen_stages",

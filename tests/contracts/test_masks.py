@@ -38,10 +38,14 @@ def test_what_is_no_mask_is_named(tmp_path: Path, content: bytes | None) -> None
         read_mask(tmp_path / "m.png")
 
 
-def test_resizing_takes_the_nearest() -> None:
-    mask = np.random.default_rng(0).random((6, 9)) < 0.5
-    np.testing.assert_array_equal(resize_mask(mask, (12, 18)), mask.repeat(2, axis=0).repeat(2, axis=1))
-    assert resize_mask(mask, (6, 9)) is mask
+def test_a_smaller_mask_keeps_its_edge_to_half_a_pixel() -> None:
+    rows, columns = np.mgrid[:480, :360] + 0.5
+    disc = np.hypot(rows - 240, columns - 180) < 150
+    rows, columns = (np.mgrid[:64, :48] + 0.5) * 7.5
+    exact = np.hypot(rows - 240, columns - 180) < 150
+    assert (resize_mask(disc, (64, 48)) != exact).sum() <= 4
+    np.testing.assert_array_equal(resize_mask(resize_mask(disc, (960, 720)), (480, 360)), disc)
+    assert resize_mask(disc, (480, 360)) is disc
 
 
 @pytest.mark.parametrize("size", [(40, 40), (64, 32), (31, 77)])

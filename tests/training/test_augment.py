@@ -5,7 +5,6 @@ import torch
 
 from training.augment import (
     Augmentation,
-    MaskedAugmentation,
     augmented,
     instance_augmentation,
     photo_augmentation,
@@ -42,19 +41,6 @@ def test_erasing_always_leaves_its_fill() -> None:
     white = torch.full((12, *SIZE, 3), 255, dtype=torch.uint8)
     share = (augmented(white, reid_augmentation(SIZE, 1.0, (9, 9, 9))) == 9).all(dim=3).float().mean(dim=(1, 2))
     assert share.min() >= 0.01 and share.max() <= 0.45
-
-
-def test_a_mask_moves_with_its_picture() -> None:
-    torch.manual_seed(0)
-    mask = torch.zeros(1, *SIZE, dtype=torch.uint8)
-    mask[:, 12:36, 8:24] = 255
-    picture = torch.where(mask > 0, 0, 255).to(torch.uint8).expand(3, -1, -1).contiguous()
-    augmentation = MaskedAugmentation(SIZE)
-    for _ in range(20):
-        view, person = augmentation(picture, mask)
-        assert view.shape == (3, *SIZE) and person.shape == (1, *SIZE) and person.dtype == torch.bool
-        dark = view.float().mean(dim=0) < 90
-        assert (dark == person[0]).float().mean() > 0.9
 
 
 def test_only_the_augmentation_of_photos_changes_the_light() -> None:

@@ -44,14 +44,13 @@ def test_other_presets_have_no_use_for_a_file_of_weights() -> None:
 
 
 def test_every_training_is_told_of_the_machine() -> None:
-    there = on_machine(preset("deepfashion"), devices=4, workers=3, precision="bfloat16")
+    there = on_machine(preset("deepfashion"), devices=4, workers=3, precision="bfloat16", seed=7)
     trained = [getattr(there, field.name) for field in dataclasses.fields(Preset) if field.name != "pretrained"]
-    assert {(one.schedule.devices, one.schedule.workers, one.schedule.precision) for one in trained} == {
-        (4, 3, "bfloat16")
-    }
-    assert on_machine(preset("demo"), 1, 0, "float32") == preset("demo")
+    told = {(one.schedule.devices, one.schedule.workers, one.schedule.precision, one.schedule.seed) for one in trained}
+    assert told == {(4, 3, "bfloat16", 7)}
+    assert on_machine(preset("demo"), 1, 0, "float32", 1) == preset("demo")
     with pytest.raises(ThreadlineError, match="too small for 20 devices"):
-        on_machine(preset("demo"), devices=20, workers=0, precision="float32")
+        on_machine(preset("demo"), devices=20, workers=0, precision="float32", seed=1)
 
 
 def test_weights_that_cannot_be_had_are_an_error_that_says_what_to_do(
