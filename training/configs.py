@@ -154,6 +154,9 @@ class MatchingConfig:
     With `from_dna` the photo's backbone starts as FashionDNA's has become, and not as it comes: it knows garments
     already, and needs fewer epochs.
 
+    A batch is compared with `most_negatives` articles drawn by lot; where there are more, also with the
+    `mined_negatives` that are most like each of its own by their DNA.
+
     With `refine` the DNA is no longer fixed, as it is in the publication: the article encoder starts as FashionDNA's
     network and learns too. A photo is then compared with the articles of its batch, of each at most
     `images_per_article` images, and with the last `memory` articles before it, and not with `most_negatives`.
@@ -166,6 +169,7 @@ class MatchingConfig:
     head_width: int = 0
     temperature: float = 0.07
     most_negatives: int = 4096
+    mined_negatives: int = 8
     rerank_width: int = 128
     rerank_negatives: int = 16
     rerank_depth: int = 50

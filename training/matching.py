@@ -67,7 +67,7 @@ def train_matching(
     relevant = {split: relevant_rows(rows, looks.articles) for split, rows in photos.items()}
     sides = {split: Side(pictures[split], relevant[split]) for split in ("val", "test")}
     schedule = config.schedule
-    assortment = Assortment(gallery.learnt.tolist(), relevant["train"], config.most_negatives)
+    assortment = assortment_of(gallery, relevant["train"], config)
     load = fixed_loader(pictures["train"], assortment, config)
     if config.refine:
         load = refining_loader(pictures["train"], relevant["train"], gallery, config)
@@ -185,12 +185,22 @@ def _probe_heads(
 
 
 class Assortment:
-    """What a photo is compared with in training: the training articles, all or a sample, always with its own."""
+    """What a photo is compared with in training: the training articles, all or a sample, always with its own.
 
-    def __init__(self, articles: Sequence[int], relevant: Sequence[Sequence[int]], most: int) -> None:
+    A sample also holds the articles that are `near` (A, K) those of the photo, by gallery row: the hard negatives.
+    """
+
+    def __init__(
+        self,
+        articles: Sequence[int],
+        relevant: Sequence[Sequence[int]],
+        most: int,
+        near: NDArray[np.int64] | None = None,
+    ) -> None:
         self._articles = torch.tensor(sorted({*articles, *(row for rows in relevant for row in rows)}))
         self._relevant = relevant
         self._most = most
+        self._near = near
 
     def candidates(self, photos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The articles' rows (M,) int64 for a batch of `photos` (N,), and which are right (N, M) bool."""
@@ -200,10 +210,37 @@ class Assortment:
         rows = self._articles
         if len(rows) > self._most:
             drawn = rows[torch.randperm(len(rows))[: self._most]]
-            rows = torch.from_numpy(np.unique(np.concatenate([drawn.numpy(), right])))
+            mined = right[:0] if self._near is None else self._near[right].ravel()
+            rows = torch.from_numpy(np.unique(np.concatenate([drawn.numpy(), right, mined])))
         positive = torch.zeros(len(wanted), len(rows), dtype=torch.bool)
         positive[whose, np.searchsorted(rows.numpy(), right)] = True
         return rows, positive
+
+
+def assortment_of(gallery: Gallery, relevant: Sequence[Sequence[int]], config: MatchingConfig) -> Assortment:
+    """The training articles of `gallery`; where they are more than a batch compares with, hard ones are mined."""
+    learnt, most = gallery.learnt, config.most_negatives
+    near = None
+    if config.mined_negatives and len(learnt) > most:
+        near = nearest_articles(gallery.dna, learnt, config.mined_negatives)
+    return Assortment(learnt.tolist(), relevant, most, near)
+
+
+def nearest_articles(dna: NDArray[np.float32], among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """For each of the articles with `dna` (A, F) the rows (A, K) of those `among` them (L,) that are most like it.
+
+    K is `count`, or what there is beside the article itself; likeness is the cosine of the DNA, less its mean.
+    """
+    centred = dna - dna[among].mean(axis=0)
+    directions = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    count = min(count, len(among) - 1)
+    rows = []
+    for start in range(0, len(dna), EMBEDDING_BATCH):
+        likeness = directions[start : start + EMBEDDING_BATCH] @ directions[among].T
+        own = np.arange(start, start + len(likeness))
+        likeness[own[:, None] == among[None, :]] = -np.inf
+        rows.append(among[np.argpartition(-likeness, count - 1, axis=1)[:, :count]] if count else own[:, None][:, :0])
+    return np.concatenate(rows)
 
 
 def gallery_of(

@@ -12,11 +12,11 @@ from rich.text import Text
 from contracts.images import Picture
 from orchestration import dvc_data
 from orchestration.candidates import MATCHING
+from orchestration.cli.accuracy import show_accuracy
 from orchestration.cli.graph import bring_up_to_date
 from orchestration.cli.output import console, errors, print_table
 from orchestration.cli.search import ranked
 from orchestration.cli.workspace import WorkspaceOption, open_workspace
-from orchestration.evaluation import Evaluation
 from orchestration.finding import Answer, Finder
 from orchestration.report import read_report
 from orchestration.resources import Workspace
@@ -42,7 +42,7 @@ def demo(
     sheet = found.home.report / "demo.png"
     _search_three(found, sheet)
     evaluations = read_report(found.home)
-    _show_accuracy(evaluations)
+    show_accuracy(evaluations)
     console.print(
         f"\nLook at\n  {sheet}\n  {found.home.report / 'report.md'}\n"
         "Go on with\n  threadline serve      the search page at http://127.0.0.1:8000/\n"
@@ -82,13 +82,3 @@ def _search_three(workspace: Workspace, sheet: Path) -> None:
         finder.draw(sheet, answers, [set(photo.articles) for photo in chosen])
     finally:
         finder.close()
-
-
-def _show_accuracy(evaluations: list[Evaluation]) -> None:
-    rows = []
-    for evaluation in evaluations:
-        score = evaluation.scores["test"]
-        shares = [f"{100 * score.acc[k]:.1f} %" for k in (1, 10, 20, 50)]
-        rows.append([evaluation.method, score.queries, score.gallery, *shares, f"{score.mean_ap:.3f}"])
-    columns = ["package", "queries", "gallery", "Acc@1", "Acc@10", "Acc@20", "Acc@50", "mAP"]
-    print_table("\nTest photos of garments that no training saw", columns, rows)

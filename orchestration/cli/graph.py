@@ -27,9 +27,12 @@ def materialize(
 
     It can be interrupted at any time; the same command goes on where it was. Exit code 3 when something failed.
     """
-    done = bring_up_to_date(open_workspace(workspace), quiet=json, only_failed=failed)
+    opened = open_workspace(workspace)
+    done = bring_up_to_date(opened, quiet=json, only_failed=failed)
     if json:
         print_json({"ran": [vars(one) for one in done.ran], "failed": len(done.failed)})
+    elif any(one.asset == "retrieval_report" and not one.error for one in done.ran):
+        _show_report(opened)
     if done.failed:
         raise typer.Exit(3)
 
@@ -81,6 +84,14 @@ def status(workspace: WorkspaceOption = None, json: Json = False) -> None:
         print_json(found.as_json())
     else:
         _show(found)
+
+
+def _show_report(workspace: Workspace) -> None:
+    from orchestration.cli.accuracy import show_accuracy
+    from orchestration.report import read_report
+
+    show_accuracy(read_report(workspace.home))
+    console.print(f"More, with pictures: {workspace.home.report / 'report.md'}")
 
 
 def _announce(ran: Ran) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from training.dna_encoder import pool_max
 from training.fashion_dna import log_priors, vocabulary_of
 from training.looks import pool_images, unit
-from training.matching import Assortment
+from training.matching import Assortment, nearest_articles
 from training.reid_batches import Batch
 from training.sets import ArticleImages
 
@@ -66,3 +66,27 @@ def test_what_knows_nothing_is_best_off_without_a_preference_however_rare_a_valu
     torch.nn.functional.cross_entropy(logits + log_priors(labels, 2), wanted, ignore_index=-1).backward()
     assert logits.grad is not None
     assert torch.allclose(logits.grad.sum(dim=0), torch.zeros(2), atol=1e-6)
+
+
+def test_the_nearest_articles_against_a_slow_search() -> None:
+    random = np.random.default_rng(0)
+    dna = random.normal(2.0, 1.0, (150, 5)).astype(np.float32)
+    among = np.sort(random.choice(150, 90, replace=False))
+    found = nearest_articles(dna, among, 4)
+    centred = dna - dna[among].mean(axis=0)
+    for row, own in enumerate(centred):
+        likeness = {
+            int(other): float(own @ centred[other] / np.linalg.norm(own) / np.linalg.norm(centred[other]))
+            for other in among
+            if other != row
+        }
+        assert set(found[row].tolist()) == set(sorted(likeness, key=likeness.__getitem__)[-4:])
+    assert nearest_articles(dna[:1], np.array([0]), 3).shape == (1, 0)
+
+
+def test_a_sample_holds_the_hard_negatives_of_its_photos() -> None:
+    near = np.array([[(row + 1) % 50, (row + 2) % 50] for row in range(50)])
+    assortment = Assortment(range(50), [[7], [30, 31]], most=3, near=near)
+    rows, positive = assortment.candidates(np.array([0, 1]))
+    assert {7, 8, 9, 30, 31, 32, 33} <= set(rows.tolist()) and len(rows) <= 10
+    assert [rows[right].tolist() for right in positive] == [[7], [30, 31]]
