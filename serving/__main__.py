@@ -15,12 +15,14 @@ from contracts.errors import ThreadlineError
 from contracts.logs import log_to
 from serving.app import create_app
 from serving.keys import add_key
+from serving.photos import return_memory_of_photos
 from serving.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until stopped, or make an API key. SIGHUP: look at the registry at once."""
     gc.set_threshold(100_000)  # the modules of a registry are half a million objects: looking through them takes 0.5 s
+    return_memory_of_photos()
     log_to(sys.stderr)
     asked = _parser().parse_args(arguments)
     stated: dict[str, Any] = {name: value for name, value in vars(asked).items() if value is not None}

@@ -22,6 +22,7 @@ from serving.inference import PackageSession
 from serving.keys import Keys, open_keys
 from serving.metrics import Metrics
 from serving.middleware import BodyLimit, Counted, KeyCheck, SecurityHeaders
+from serving.photos import PixelBudget
 from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
 from serving.release import CurrentRelease, ReleaseFollower, ReleaseLoader
@@ -105,7 +106,8 @@ def _service(settings: Settings) -> Service:
     queries = None
     if settings.query_log != "off":
         queries = QueryLog(settings.queries, vectors=settings.query_log == "vectors", days=settings.query_log_days)
-    return Service(settings, current, follower, workers, metrics, queries, _tracing(settings))
+    decoding = PixelBudget(settings.photo_pixels)
+    return Service(settings, current, follower, workers, metrics, decoding, queries, _tracing(settings))
 
 
 def _tracing(settings: Settings) -> Tracing | None:

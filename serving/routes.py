@@ -27,7 +27,7 @@ from serving.answers import (
 from serving.filters import filter_of_form, filter_of_query
 from serving.image_files import IMAGE_TYPES, image_file
 from serving.ordering import Reranking
-from serving.photos import decode_photo, overlay, read_upload
+from serving.photos import decode_photo, overlay, pixels_of, read_upload
 from serving.problems import Problem, documented
 from serving.search import Searcher, Seen
 from serving.service import Service, ServiceDep
@@ -220,7 +220,7 @@ async def _with_photo(
 
     def computed() -> bytes:
         with service.searcher() as searcher:
-            with stages.stage("decode"):
+            with stages.stage("decode"), service.decoding.room_for(pixels_of(data), stages.left_s):
                 picture = decode_photo(data, limits, searcher.session.photo_size())
             answer = work(searcher, picture, stages)
         with stages.stage("serialise"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from serving.metrics import Metrics
+from serving.photos import PixelBudget
 from serving.problems import Problem
 from serving.query_log import QueryLog
 from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
@@ -33,6 +34,7 @@ class Service:
     follower: ReleaseFollower
     workers: Workers
     metrics: Metrics
+    decoding: PixelBudget
     queries: QueryLog | None
     tracing: Tracing | None
 
