@@ -34,6 +34,9 @@ from serving.workers import Workers
 if TYPE_CHECKING:
     from serving.tracing import Tracing
 
+_UPLOADS_A_PLACE = 2
+"""How many uploads may arrive at once for each search that may run or wait."""
+
 _ABOUT = """Finds the articles of a shop in a photo. Every answer names the release that gave it.
 
 A refusal is a problem document (RFC 9457, `application/problem+json`): `type` is for programs, `detail` for people."""
@@ -80,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-    _add_middleware(app, settings, service.metrics, keys)
+    _add_middleware(app, service, keys)
     app.include_router(router)
     app.include_router(website.router)
     _add_operations(app)
@@ -123,9 +126,16 @@ def _tracing(settings: Settings) -> Tracing | None:
     return Tracing(settings.traces)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:
+def _add_middleware(app: FastAPI, service: Service, keys: Keys | None) -> None:
     """What stands around the routes; the last one added comes first."""
-    app.add_middleware(BodyLimit, photo_bytes=settings.photo_bytes, upload_s=settings.upload_s)
+    settings, workers = service.settings, service.workers
+    app.add_middleware(
+        BodyLimit,
+        photo_bytes=settings.photo_bytes,
+        upload_s=settings.upload_s,
+        uploads=_UPLOADS_A_PLACE * workers.places,
+        are_full=lambda: workers.are_full,
+    )
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys)
     if settings.cors_origins:
@@ -134,7 +144,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, keys: Ke
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=allowed
         )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Counted, metrics=metrics)
+    app.add_middleware(Counted, metrics=service.metrics)
 
 
 def _add_operations(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.photos import too_large
-from serving.problems import Problem, document
+from serving.problems import Problem, busy, document
 
 _POLICY = "; ".join(
     (
@@ -66,13 +67,19 @@ class KeyCheck:
 class BodyLimit:
     """Refuses a body that is longer than a photo may be, before it is read or as soon as it gets too long.
 
-    And one that has not arrived after `upload_s` seconds.
+    And one that has not arrived after `upload_s` seconds. Before any of it is read, one that comes while no search
+    would be taken (`are_full`), or while `uploads` others arrive: an upload itself keeps no place among the searches.
     """
 
-    def __init__(self, app: ASGIApp, photo_bytes: int, upload_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, photo_bytes: int, upload_s: float, uploads: int, are_full: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._photo_bytes = photo_bytes
         self._upload_s = upload_s
+        self._uploads = uploads
+        self._are_full = are_full
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -80,14 +87,19 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._photo_bytes + _FORM_OVERHEAD
-        announced = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             await document(too_large(self._photo_bytes))(scope, receive, send)
+            return
+        arrives = scope["method"] == "POST" and (announced not in ("", "0") or "transfer-encoding" in headers)
+        if arrives and (self._are_full() or self._arriving >= self._uploads):
+            await document(busy())(scope, receive, send)
             return
         received, complete, until_s = 0, False, time.monotonic() + self._upload_s
 
         async def counted() -> Message:
-            nonlocal received, complete
+            nonlocal received, complete, arrives
             if complete:  # what comes now is that the client has gone, and may take its time
                 return await receive()
             try:
@@ -99,9 +111,16 @@ class BodyLimit:
             if received > limit:
                 raise too_large(self._photo_bytes)
             complete = not message.get("more_body", False)
+            if complete:
+                self._arriving -= arrives
+                arrives = False
             return message
 
-        await self._app(scope, counted, send)
+        self._arriving += arrives
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._arriving -= arrives
 
 
 class SecurityHeaders:

@@ -107,6 +107,12 @@ def index_unavailable() -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "index-unavailable", detail, {"Retry-After": "2"})
 
 
+def busy() -> Problem:
+    """The refusal while no more requests fit."""
+    detail = "too many requests at once; try again in a moment"
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", detail, {"Retry-After": "1"})
+
+
 async def _threadline(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ThreadlineError)
     _LOG.error("%s %s: %s", request.method, request.url.path, error)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from typing import TypeVar
 
-from serving.problems import Problem
+from serving.problems import Problem, busy
 from serving.stages import DeadlinePassed
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Workers:
     def __init__(self, concurrent: int, queue: int, deadline_s: float) -> None:
         """A computation that is not done `deadline_s` after it was asked for is given up."""
         self.deadline_s = deadline_s
-        self._places = concurrent + queue
+        self.places = concurrent + queue
         self._taken = 0
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(concurrent, thread_name_prefix="search")
@@ -30,6 +30,11 @@ class Workers:
     def taken(self) -> int:
         """How many computations run or wait."""
         return self._taken
+
+    @property
+    def are_full(self) -> bool:
+        """Whether the next computation would be refused."""
+        return self._taken >= self.places
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns, from a thread. Raises Problem 429 when the line is full, 503 past the deadline."""
@@ -47,9 +52,8 @@ class Workers:
 
     def _submit(self, work: Callable[[], T]) -> Future[T]:
         with self._lock:
-            if self._taken >= self._places:
-                detail = "too many searches at once; try again in a moment"
-                raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", detail, {"Retry-After": "1"})
+            if self.are_full:
+                raise busy()
             self._taken += 1
         future = self._threads.submit(work)
         future.add_done_callback(self._left)
