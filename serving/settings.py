@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     photo_pixels: PositiveInt = 50_000_000
     upload_s: PositiveFloat = 30.0
     """How long an upload may take."""
+    headers_s: PositiveFloat = 10.0
+    """How long a connection may take to send a request's headers before it is closed."""
 
     samples: Path = Path(__file__).parent / "page" / "samples"
     """Photos that the page offers to try."""

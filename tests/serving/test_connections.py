@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPResponse
 
 import httpx
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.connections import http_protocol
 from tests.serving.fixtures import address_of, serving, until
 from tests.serving.shop import Shop
 
@@ -89,3 +94,85 @@ def test_no_more_uploads_arrive_at_once_than_twice_the_places(open_shop: Shop) -
                 return another.recv(100).startswith(b"HTTP/1.1 200 ")
 
         until(taken)
+
+
+def answered(connection: socket.socket) -> int:
+    """The status of an answer, which is read to its end."""
+    with HTTPResponse(connection) as answer:
+        answer.begin()
+        answer.read()
+        return answer.status
+
+
+def closed_after_s(connection: socket.socket, trickle: bytes = b"") -> float:
+    """How long it took until the service closed the connection, over which `trickle` comes byte by byte."""
+    start = time.monotonic()
+    connection.settimeout(0.05)
+    for at in range(400):
+        try:
+            if at < len(trickle):
+                connection.sendall(trickle[at : at + 1])
+            if not connection.recv(10_000):
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    return time.monotonic() - start
+
+
+@pytest.fixture(scope="module", params=[H11Protocol, HttpToolsProtocol])
+def impatient(request: pytest.FixtureRequest, open_shop: Shop) -> Iterator[tuple[str, int]]:
+    """The address of a service that waits for headers for a second, with either of uvicorn's protocols."""
+    with serving(open_shop.settings, http=http_protocol(1.0, request.param)) as url:
+        yield address_of(url)
+
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+SLOWLY = GET + b"X-Slow: " + 400 * b"x"
+
+
+@pytest.mark.parametrize("start", [b"", b"GE", GET], ids=["nothing", "half a word", "half a head"])
+def test_a_connection_that_sends_no_whole_head_is_closed(impatient: tuple[str, int], start: bytes) -> None:
+    with socket.create_connection(impatient) as connection:
+        connection.sendall(start)
+        assert 0.5 < closed_after_s(connection) < 5
+
+
+def test_bytes_that_trickle_in_do_not_prolong_the_time(impatient: tuple[str, int]) -> None:
+    with socket.create_connection(impatient) as connection:
+        assert 0.5 < closed_after_s(connection, SLOWLY) < 5
+
+
+def test_the_second_head_of_a_connection_has_to_come_in_time_too(impatient: tuple[str, int]) -> None:
+    with socket.create_connection(impatient) as connection:
+        connection.sendall(GET + b"\r\n")
+        assert answered(connection) == 200
+        assert 0.5 < closed_after_s(connection, SLOWLY) < 4.5  # uvicorn's own keep-alive waits for 5 s
+
+
+def test_what_follows_a_refused_upload_does_not_hold_the_connection(impatient: tuple[str, int]) -> None:
+    with socket.create_connection(impatient) as connection:
+        connection.sendall(HEAD + b"Content-Length: 30000000\r\n\r\n")
+        assert answered(connection) == 413
+        assert 0.5 < closed_after_s(connection, 400 * b"x") < 4.5
+
+
+def test_a_connection_whose_heads_come_in_time_lives_on(impatient: tuple[str, int], open_shop: Shop) -> None:
+    body = FIELD + open_shop.photo("a0") + END
+    with socket.create_connection(impatient) as connection:
+        for _ in range(3):
+            connection.sendall(GET)
+            time.sleep(0.4)
+            connection.sendall(b"\r\n")
+            assert answered(connection) == 200
+        connection.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode())
+        time.sleep(1.2)  # a body has a time of its own
+        connection.sendall(body)
+        assert answered(connection) == 200
+
+
+def test_the_command_s_server_has_the_time_of_its_settings(open_shop: Shop) -> None:
+    settings = open_shop.settings.model_copy(update={"headers_s": 0.3})
+    with serving(settings) as url, socket.create_connection(address_of(url)) as connection:
+        assert closed_after_s(connection) < 5
