@@ -29,13 +29,16 @@ from serving.release import CurrentRelease, ReleaseFollower, ReleaseLoader
 from serving.routes import router
 from serving.service import Service, ServiceDep
 from serving.settings import Settings
-from serving.workers import Workers
+from serving.workers import Shared, Workers
 
 if TYPE_CHECKING:
     from serving.tracing import Tracing
 
 _UPLOADS_A_PLACE = 2
 """How many uploads may arrive at once for each search that may run or wait."""
+
+_LOOKUPS_A_PLACE = 8
+"""How many lookups may wait for each search that may: they are short, and a page asks for 48 pictures at once."""
 
 _ABOUT = """Finds the articles of a shop in a photo. Every answer names the release that gave it.
 
@@ -65,7 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.follower.start()
         yield
-        await to_thread.run_sync(service.workers.close)
+        for threads in (service.workers, service.lookups, service.readiness):
+            await to_thread.run_sync(threads.close)
         await to_thread.run_sync(service.follower.stop)
         if service.tracing is not None:
             await to_thread.run_sync(service.tracing.close)
@@ -104,13 +108,16 @@ def _service(settings: Settings) -> Service:
     current, metrics = CurrentRelease(), Metrics()
     loader = ReleaseLoader(registry, index, settings.packages, settings.data, open_session)
     follower = ReleaseFollower(registry, loader, current, settings.poll_s, metrics.loaded)
-    workers = Workers(settings.concurrent, settings.queue, settings.deadline_s)
+    workers = Workers(settings.concurrent, settings.queue, settings.deadline_s, "search")
+    lookups = Workers(settings.concurrent, _LOOKUPS_A_PLACE * workers.places, settings.deadline_s, "lookup")
+    readiness = Shared(settings.deadline_s, "readiness")
     metrics.watch(lambda: workers.taken, lambda: current.is_there)
     queries = None
     if settings.query_log != "off":
         queries = QueryLog(settings.queries, vectors=settings.query_log == "vectors", days=settings.query_log_days)
     decoding = PixelBudget(settings.photo_pixels)
-    return Service(settings, current, follower, workers, metrics, decoding, queries, _tracing(settings))
+    tracing = _tracing(settings)
+    return Service(settings, current, follower, workers, lookups, readiness, metrics, decoding, queries, tracing)
 
 
 def _tracing(settings: Settings) -> Tracing | None:
@@ -156,12 +163,11 @@ def _add_operations(app: FastAPI) -> None:
         return Health(status="ok")
 
     @app.get("/readyz", tags=["operation"], responses=problems.documented(s503="No release, or no index"))
-    def ready(service: ServiceDep) -> Health:
+    async def ready(service: ServiceDep) -> Health:
         """A release is loaded, its index answers, and searches are answered."""
-        with service.searcher() as searcher:
-            searcher.collection.count()
-            return Health(status="ready", problem=service.follower.problem)
+        await service.readiness.run(service.count)
+        return Health(status="ready", problem=service.follower.problem)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics(service: ServiceDep) -> Response:
+    async def metrics(service: ServiceDep) -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Security, UploadFile
 from fastapi.responses import FileResponse, Response
@@ -50,7 +50,8 @@ _PHOTO = documented(
     s415="Not a picture in a known format",
     s429="The line is full: see Retry-After",
 )
-_ARTICLE = documented(s404="No such article in the release")
+_LOOKUP = documented(s429="The line is full: see Retry-After")
+_ARTICLE = _LOOKUP | documented(s404="No such article in the release")
 
 Work = TypeVar("Work", SearchAnswer, LookAnswer)
 Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF.")]
@@ -127,23 +128,27 @@ async def look_at_photo(
     return await _with_photo(service, photo, work)
 
 
-@router.get("/release")
-def release(service: ServiceDep) -> ReleaseAnswer:
+@router.get("/release", responses=_LOOKUP)
+async def release(service: ServiceDep) -> ReleaseAnswer:
     """Which release serves, and what it has."""
-    with service.searcher() as searcher:
-        return ReleaseAnswer(
-            **vars(searcher.release),
-            articles=searcher.collection.count(),
-            categories=searcher.categories(),
-            segments=searcher.session.package.segments,
-            rerankings=searcher.rerankings,
-            precision=searcher.session.precision,
-            loaded_s=searcher.loaded_s,
-        )
+
+    def work() -> ReleaseAnswer:
+        with service.searcher() as searcher:
+            return ReleaseAnswer(
+                **vars(searcher.release),
+                articles=searcher.collection.count(),
+                categories=searcher.categories(),
+                segments=searcher.session.package.segments,
+                rerankings=searcher.rerankings,
+                precision=searcher.session.precision,
+                loaded_s=searcher.loaded_s,
+            )
+
+    return await service.lookups.run(work)
 
 
 @router.post("/release/refresh", status_code=HTTPStatus.ACCEPTED, responses=documented(s403="The service has no keys"))
-def refresh(service: ServiceDep) -> None:
+async def refresh(service: ServiceDep) -> None:
     """Look at the registry now instead of at the next turn. For holders of an API key only."""
     if service.settings.api_keys is None:
         detail = "only holders of an API key may ask for this, and the service has none; send it SIGHUP instead"
@@ -151,7 +156,7 @@ def refresh(service: ServiceDep) -> None:
     service.follower.wake()
 
 
-@router.get("/articles/{article_id:path}/similar", responses=_ARTICLE | documented(s429="The line is full"))
+@router.get("/articles/{article_id:path}/similar", responses=_ARTICLE)
 async def similar(
     request: Request,
     service: ServiceDep,
@@ -172,7 +177,7 @@ async def similar(
         results = [found(hit, prefix) for hit in hits]
         return Articles(**_release(searcher), took_ms=stages.took_ms, results=results)
 
-    return await service.workers.run(work)
+    return await service.lookups.run(work)
 
 
 @router.get(
@@ -180,34 +185,37 @@ async def similar(
     response_class=FileResponse,
     responses={**_ARTICLE, 200: {"description": "The image", "content": {"image/*": {}}}},
 )
-def image(service: ServiceDep, article_id: str) -> FileResponse:
+async def image(service: ServiceDep, article_id: str) -> FileResponse:
     """The first image of an article. The headers name the release, as the bodies of other answers do."""
-    with service.searcher() as searcher:
-        payload = searcher.collection.payloads([article_id]).get(article_id)
-    if payload is None:
-        raise _unknown(article_id)
-    path = image_file(service.settings.data, payload.get("image"))
-    if path is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "no-image", f"the article '{article_id}' has no image here")
-    shared = "public" if service.settings.api_keys is None else "private"
-    headers = {
-        "Cache-Control": f"{shared}, max-age=300",
-        "Threadline-Release": searcher.release.version,
-        "Threadline-Collection": searcher.release.collection,
-    }
-    return FileResponse(path, media_type=IMAGE_TYPES[path.suffix.lower()], headers=headers)
+
+    def work() -> FileResponse:
+        with service.searcher() as searcher:
+            payload = _payload(searcher, article_id)
+        path = image_file(service.settings.data, payload.get("image"))
+        if path is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no-image", f"the article '{article_id}' has no image here")
+        shared = "public" if service.settings.api_keys is None else "private"
+        headers = {
+            "Cache-Control": f"{shared}, max-age=300",
+            "Threadline-Release": searcher.release.version,
+            "Threadline-Collection": searcher.release.collection,
+        }
+        return FileResponse(path, media_type=IMAGE_TYPES[path.suffix.lower()], headers=headers)
+
+    return await service.lookups.run(work)
 
 
 @router.get("/articles/{article_id:path}", responses=_ARTICLE)
-def article(request: Request, service: ServiceDep, article_id: str) -> ArticleAnswer:
+async def article(request: Request, service: ServiceDep, article_id: str) -> ArticleAnswer:
     """One article."""
-    with service.searcher() as searcher:
-        payload = searcher.collection.payloads([article_id]).get(article_id)
-    if payload is None:
-        raise _unknown(article_id)
-    return ArticleAnswer(
-        **_release(searcher), article=article_of(article_id, payload, request.scope.get("root_path", ""))
-    )
+    prefix = request.scope.get("root_path", "")
+
+    def work() -> ArticleAnswer:
+        with service.searcher() as searcher:
+            described = article_of(article_id, _payload(searcher, article_id), prefix)
+            return ArticleAnswer(**_release(searcher), article=described)
+
+    return await service.lookups.run(work)
 
 
 async def _with_photo(
@@ -244,6 +252,13 @@ def _seen(seen: Seen, with_overlay: bool) -> PhotoSeen:
         person_share=round(float(mask.mean()), 4),
         overlay=overlay(mask) if with_overlay and mask.any() else None,
     )
+
+
+def _payload(searcher: Searcher, article_id: str) -> Mapping[str, Any]:
+    payload = searcher.collection.payloads([article_id]).get(article_id)
+    if payload is None:
+        raise _unknown(article_id)
+    return payload
 
 
 def _unknown(article_id: str) -> Problem:

@@ -18,13 +18,13 @@ T = TypeVar("T")
 class Workers:
     """Runs at most `concurrent` computations at once, first come, first served, while at most `queue` wait."""
 
-    def __init__(self, concurrent: int, queue: int, deadline_s: float) -> None:
+    def __init__(self, concurrent: int, queue: int, deadline_s: float, name: str) -> None:
         """A computation that is not done `deadline_s` after it was asked for is given up."""
         self.deadline_s = deadline_s
         self.places = concurrent + queue
         self._taken = 0
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(concurrent, thread_name_prefix="search")
+        self._threads = ThreadPoolExecutor(concurrent, thread_name_prefix=name)
 
     @property
     def taken(self) -> int:
@@ -62,3 +62,22 @@ class Workers:
     def _left(self, _: Future[T]) -> None:
         with self._lock:
             self._taken -= 1
+
+
+class Shared:
+    """Runs one computation at a time, for everybody who asks while it runs: any number may, and none waits in line."""
+
+    def __init__(self, deadline_s: float, name: str) -> None:
+        """A computation that is not done `deadline_s` after it was asked for is given up."""
+        self._workers = Workers(1, 1, deadline_s, name)  # a place in line, while one that was given up still runs
+        self._running: asyncio.Future[object] | None = None
+
+    async def run(self, work: Callable[[], object]) -> object:
+        """What `work`, or the one that runs already, returns. Raises Problem 503 past the deadline."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.ensure_future(self._workers.run(work))
+        return await asyncio.shield(self._running)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        self._workers.close()
