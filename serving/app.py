@@ -21,7 +21,7 @@ from serving.index import open_index
 from serving.inference import PackageSession
 from serving.keys import Keys, open_keys
 from serving.metrics import Metrics
-from serving.middleware import BodyLimit, Counted, KeyCheck, SecurityHeaders
+from serving.middleware import BodyLimit, Counted, Failures, KeyCheck, SecurityHeaders
 from serving.photos import PixelBudget
 from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
@@ -145,6 +145,7 @@ def _add_middleware(app: FastAPI, service: Service, keys: Keys | None) -> None:
     )
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys)
+    app.add_middleware(Failures)
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type"]
         app.add_middleware(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,7 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.photos import too_large
-from serving.problems import Problem, busy, document
+from serving.problems import Problem, busy, document, failed
+
+_LOG = logging.getLogger(__name__)
 
 _POLICY = "; ".join(
     (
@@ -121,6 +124,33 @@ class BodyLimit:
             await self._app(scope, counted, send)
         finally:
             self._arriving -= arrives
+
+
+class Failures:
+    """Answers what nobody expected with a problem document.
+
+    Starlette would, outside of everything: without the other middlewares' headers, and then end the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Raises what comes after the answer has begun: then it can only be broken off."""
+        has_begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            if scope["type"] != "http" or has_begun:
+                raise
+            _LOG.exception("%s %s", scope["method"], scope["path"])
+            await document(failed())(scope, receive, send)
 
 
 class SecurityHeaders:

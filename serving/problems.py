@@ -56,7 +56,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(IndexUnavailable, _unavailable)
     app.add_exception_handler(ThreadlineError, _threadline)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def documented(**statuses: str) -> dict[int | str, dict[str, Any]]:
@@ -113,13 +112,13 @@ def busy() -> Problem:
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", detail, {"Retry-After": "1"})
 
 
+def failed() -> Problem:
+    """The refusal when something of the service's own went wrong."""
+    detail = "the service could not do this; its log says why"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail)
+
+
 async def _threadline(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ThreadlineError)
     _LOG.error("%s %s: %s", request.method, request.url.path, error)
-    detail = "the service could not do this; its log says why"
-    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    detail = "the service could not do this; its log says why"
-    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))
+    return document(failed())

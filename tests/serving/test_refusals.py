@@ -17,10 +17,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, features
 from qdrant_client import QdrantClient
+from starlette.types import Receive, Scope, Send
 
 from contracts.index import ArticleFilter
 from serving.app import create_app
 from serving.index.server import ServerCollection
+from serving.middleware import SECURITY_HEADERS, Failures
 from serving.settings import Settings
 from serving.stages import DeadlinePassed, Stages
 from tests.serving.fixtures import address_of, serving, until
@@ -181,6 +183,30 @@ def test_a_failure_does_not_tell_of_the_inside(client: TestClient, monkeypatch: 
     monkeypatch.setattr("serving.search.Searcher.similar", lambda *_: 1 / 0)
     body = refused(client.get("/v1/articles/a0/similar"), 500, "failed")
     assert "division" not in body["detail"]
+
+
+def test_a_failure_is_told_in_the_log_and_has_the_headers_of_every_answer(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = open_shop.settings.model_copy(update={"cors_origins": ("https://shop.example",)})
+    with TestClient(create_app(settings)) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        monkeypatch.setattr("serving.search.Searcher.similar", lambda *_: 1 / 0)
+        answer = client.get("/v1/articles/a0/similar", headers={"Origin": "https://shop.example"})
+        refused(answer, 500, "failed")
+        assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        assert 'route="/v1/articles/{article_id:path}/similar",status="500"' in client.get("/metrics").text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_failure_within_an_answer_breaks_it_off() -> None:
+    async def begun(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        TestClient(Failures(begun)).get("/")
 
 
 def test_rerank_without_a_reranker(shop: Shop) -> None:
