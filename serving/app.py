@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 
 from contracts.errors import ThreadlineError
-from serving import problems, website
+from serving import problems, refusals, website
 from serving.answers import Health
 from serving.index import open_index
 from serving.inference import PackageSession
@@ -26,7 +26,7 @@ from serving.photos import PixelBudget
 from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
 from serving.release import CurrentRelease, ReleaseFollower, ReleaseLoader
-from serving.routes import router
+from serving.routes import KEY, router
 from serving.service import Service, ServiceDep
 from serving.settings import Settings
 from serving.workers import Shared, Workers
@@ -44,6 +44,14 @@ _ABOUT = """Finds the articles of a shop in a photo. Every answer names the rele
 
 A refusal is a problem document (RFC 9457, `application/problem+json`): `type` is for programs, `detail` for people."""
 
+
+_COUNTED = 'threadline_requests_total{method="POST",route="/v1/search",status="200"} 23.0'
+_COUNTERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The counters, in Prometheus's text format",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": _COUNTED}},
+    }
+}
 
 # FastAPI's own telemetry would say more of requests than ours may, to whoever an environment variable names.
 _SILENT: TelemetryConfig = {
@@ -163,12 +171,15 @@ def _add_operations(app: FastAPI) -> None:
         """The process lives."""
         return Health(status="ok")
 
-    @app.get("/readyz", tags=["operation"], responses=problems.documented(s503="No release, or no index"))
+    @app.get("/readyz", tags=["operation"], responses=refusals.READINESS)
     async def ready(service: ServiceDep) -> Health:
         """A release is loaded, its index answers, and searches are answered."""
         await service.readiness.run(service.count)
         return Health(status="ready", problem=service.follower.problem)
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.get(
+        "/metrics", tags=["operation"], dependencies=[KEY], response_class=Response, responses=_COUNTERS | refusals.KEY
+    )
     async def metrics(service: ServiceDep) -> Response:
+        """What Prometheus counts: requests, their time by route and by stage, what runs or waits, the release."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

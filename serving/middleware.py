@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.keys import Keys
 from serving.metrics import Metrics
 from serving.photos import too_large
-from serving.problems import Problem, busy, document, failed
+from serving.problems import busy, document, failed, no_key, slow_upload
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,9 +59,7 @@ class KeyCheck:
         if scope["type"] == "http" and path not in _OPEN and not path.startswith(_OPEN_BELOW):
             scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not self._keys.knows(key.strip()):
-                detail = "send one of the service's API keys as `Authorization: Bearer KEY`"
-                refusal = Problem(HTTPStatus.UNAUTHORIZED, "no-key", detail, {"WWW-Authenticate": "Bearer"})
-                await document(refusal)(scope, receive, send)
+                await document(no_key())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -108,8 +105,7 @@ class BodyLimit:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, until_s - time.monotonic()))
             except TimeoutError as error:
-                detail = f"the photo did not arrive within {self._upload_s:g} s"
-                raise Problem(HTTPStatus.REQUEST_TIMEOUT, "slow-upload", detail) from error
+                raise slow_upload(self._upload_s) from error
             received += len(message.get("body", b""))
             if received > limit:
                 raise too_large(self._photo_bytes)

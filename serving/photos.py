@@ -101,6 +101,11 @@ def too_large(limit: int) -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"a photo may have {limit:,} bytes at most")
 
 
+def not_an_image(detail: str) -> Problem:
+    """The refusal of what is in no format that is read."""
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-an-image", detail)
+
+
 def decode_photo(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture:
     """The (H, W, 3) uint8 picture of an upload, at no smaller a scale than `fit` into `fit_into` (height, width) takes.
 
@@ -111,7 +116,7 @@ def decode_photo(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture:
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in _HEIC_BRANDS:
         detail = "HEIC photos cannot be read here; save it as JPEG, or set the camera to 'most compatible'"
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-an-image", detail)
+        raise not_an_image(detail)
     try:
         if data[:2] != b"\xff\xd8":
             return _decode_reduced(data, limits, fit_into)
@@ -205,7 +210,7 @@ def _reduced(upright: Image.Image, fit_into: Size) -> Image.Image:
 
 def _refusal(error: UnreadableImage, data: bytes, limits: ImageLimits) -> Problem:
     if isinstance(error.__cause__, UnidentifiedImageError):
-        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-an-image", str(error))
+        return not_an_image(str(error))
     if isinstance(error.__cause__, Image.DecompressionBombError) or pixels_of(data) > limits.pixels:
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-many-pixels", str(error))
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "unusable-image", str(error))

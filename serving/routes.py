@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Security, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Security, UploadFile
 from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPBearer
 
 from contracts.images import Picture
 from contracts.index import ArticleFilter
-from serving import search
+from serving import problems, refusals, search
 from serving.answers import (
     ArticleAnswer,
     Articles,
@@ -28,48 +28,36 @@ from serving.filters import filter_of_form, filter_of_query
 from serving.image_files import IMAGE_TYPES, image_file
 from serving.ordering import Reranking
 from serving.photos import decode_photo, overlay, pixels_of, read_upload
-from serving.problems import Problem, documented
 from serving.search import Searcher, Seen
 from serving.service import Service, ServiceDep
 from serving.stages import Stages
 
 # The key is checked by a middleware, before the body is read; here it is only part of the description.
-_key = HTTPBearer(auto_error=False, description="Needed where the service is given API keys.")
-router = APIRouter(
-    prefix="/v1",
-    tags=["search"],
-    dependencies=[Security(_key)],
-    responses=documented(
-        s401="No API key, where one is needed", s422="A field is wrong", s503="No release, no index, or no time"
-    ),
-)
-_PHOTO = documented(
-    s400="Not a form",
-    s408="The photo did not arrive in time",
-    s413="Too many bytes or pixels",
-    s415="Not a picture in a known format",
-    s429="The line is full: see Retry-After",
-)
-_LOOKUP = documented(s429="The line is full: see Retry-After")
-_ARTICLE = _LOOKUP | documented(s404="No such article in the release")
+KEY = Security(HTTPBearer(auto_error=False, description="Needed where the service is given API keys."))
+router = APIRouter(prefix="/v1", tags=["search"], dependencies=[KEY], responses=refusals.KEY)
 
 Work = TypeVar("Work", SearchAnswer, LookAnswer)
 Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF.")]
-K = Annotated[int, Form(ge=1, le=200, description="How many articles.")]
+ArticleId = Annotated[str, Path(description="The article's number in the shop.", examples=[refusals.ARTICLE_ID])]
+K = Annotated[int, Form(ge=1, le=200, description="How many articles.", examples=[20])]
 FormFilter = Annotated[ArticleFilter, Depends(filter_of_form)]
 QueryFilter = Annotated[ArticleFilter, Depends(filter_of_query)]
-ShowOverlay = Annotated[bool, Form(description="Add the overlay that shows what was segmented.")]
+ShowOverlay = Annotated[bool, Form(description="Add the overlay that shows what was segmented.", examples=[True])]
 
 
-@router.post("/search", response_model=SearchAnswer, responses=_PHOTO)
+@router.post("/search", response_model=SearchAnswer, responses=refusals.SEARCH)
 async def search_photo(
     request: Request,
     service: ServiceDep,
     photo: Photo,
     where: FormFilter,
     k: K = 10,
-    rerank: Annotated[Reranking, Form(description="See the release's `rerankings`.")] = "none",
-    diversity: Annotated[float, Form(ge=0, lt=1, description="0 is the plain order; more: less alike.")] = 0.0,
+    rerank: Annotated[
+        Reranking, Form(description="See the release's `rerankings`.", examples=["k-reciprocal"])
+    ] = "none",
+    diversity: Annotated[
+        float, Form(ge=0, lt=1, description="0 is the plain order; more: less alike.", examples=[0.3])
+    ] = 0.0,
     with_overlay: Annotated[ShowOverlay, Form(alias="overlay")] = False,
 ) -> Response:
     """Find the articles of a photo, best first."""
@@ -78,8 +66,7 @@ async def search_photo(
 
     def work(searcher: Searcher, picture: Picture, stages: Stages) -> SearchAnswer:
         if rerank != "none" and rerank not in searcher.rerankings:
-            detail = f"the release that serves does not rerank so; it can: {', '.join(searcher.rerankings) or 'none'}"
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-reranker", detail)
+            raise refusals.no_reranker(searcher.rerankings)
         seen = searcher.see(picture, stages)
         answer = searcher.search(seen, query, stages)
         stages.trace.note(release=searcher.release.version, k=k, results=len(answer.hits))
@@ -95,14 +82,16 @@ async def search_photo(
     return await _with_photo(service, photo, work)
 
 
-@router.post("/look", response_model=LookAnswer, responses=_PHOTO)
+@router.post("/look", response_model=LookAnswer, responses=refusals.LOOK)
 async def look_at_photo(
     request: Request,
     service: ServiceDep,
     photo: Photo,
     where: FormFilter,
-    k: Annotated[int, Form(ge=1, le=50, description="How many articles of each category.")] = 5,
-    categories: Annotated[int, Form(ge=1, le=50, description="How many categories at most, best first.")] = 8,
+    k: Annotated[int, Form(ge=1, le=50, description="How many articles of each category.", examples=[5])] = 5,
+    categories: Annotated[
+        int, Form(ge=1, le=50, description="How many categories at most, best first.", examples=[8])
+    ] = 8,
     with_overlay: Annotated[ShowOverlay, Form(alias="overlay")] = False,
 ) -> Response:
     """Find the `k` best articles of each category: each category is searched by itself."""
@@ -128,7 +117,7 @@ async def look_at_photo(
     return await _with_photo(service, photo, work)
 
 
-@router.get("/release", responses=_LOOKUP)
+@router.get("/release", responses=refusals.LOOKUP)
 async def release(service: ServiceDep) -> ReleaseAnswer:
     """Which release serves, and what it has."""
 
@@ -147,22 +136,21 @@ async def release(service: ServiceDep) -> ReleaseAnswer:
     return await service.lookups.run(work)
 
 
-@router.post("/release/refresh", status_code=HTTPStatus.ACCEPTED, responses=documented(s403="The service has no keys"))
+@router.post("/release/refresh", status_code=HTTPStatus.ACCEPTED, responses=refusals.REFRESH)
 async def refresh(service: ServiceDep) -> None:
     """Look at the registry now instead of at the next turn. For holders of an API key only."""
     if service.settings.api_keys is None:
-        detail = "only holders of an API key may ask for this, and the service has none; send it SIGHUP instead"
-        raise Problem(HTTPStatus.FORBIDDEN, "no-keys", detail)
+        raise problems.no_keys()
     service.follower.wake()
 
 
-@router.get("/articles/{article_id:path}/similar", responses=_ARTICLE)
+@router.get("/articles/{article_id:path}/similar", responses=refusals.ARTICLE)
 async def similar(
     request: Request,
     service: ServiceDep,
-    article_id: str,
+    article_id: ArticleId,
     where: QueryFilter,
-    k: Annotated[int, Query(ge=1, le=200, description="How many articles.")] = 10,
+    k: Annotated[int, Query(ge=1, le=200, description="How many articles.", examples=[20])] = 10,
 ) -> Articles:
     """Find the articles that are closest to an article."""
     prefix = request.scope.get("root_path", "")
@@ -172,7 +160,7 @@ async def similar(
         with service.searcher() as searcher, stages.stage("search"):
             hits = searcher.similar(article_id, k, where)
         if hits is None:
-            raise _unknown(article_id)
+            raise refusals.unknown_article(article_id)
         stages.trace.note(release=searcher.release.version, k=k, results=len(hits))
         results = [found(hit, prefix) for hit in hits]
         return Articles(**_release(searcher), took_ms=stages.took_ms, results=results)
@@ -183,9 +171,9 @@ async def similar(
 @router.get(
     "/articles/{article_id:path}/image",
     response_class=FileResponse,
-    responses={**_ARTICLE, 200: {"description": "The image", "content": {"image/*": {}}}},
+    responses={**refusals.IMAGE, 200: {"description": "The image", "content": {"image/*": {}}}},
 )
-async def image(service: ServiceDep, article_id: str) -> FileResponse:
+async def image(service: ServiceDep, article_id: ArticleId) -> FileResponse:
     """The first image of an article. The headers name the release, as the bodies of other answers do."""
 
     def work() -> FileResponse:
@@ -193,7 +181,7 @@ async def image(service: ServiceDep, article_id: str) -> FileResponse:
             payload = _payload(searcher, article_id)
         path = image_file(service.settings.data, payload.get("image"))
         if path is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "no-image", f"the article '{article_id}' has no image here")
+            raise refusals.no_image(article_id)
         shared = "public" if service.settings.api_keys is None else "private"
         headers = {
             "Cache-Control": f"{shared}, max-age=300",
@@ -205,8 +193,8 @@ async def image(service: ServiceDep, article_id: str) -> FileResponse:
     return await service.lookups.run(work)
 
 
-@router.get("/articles/{article_id:path}", responses=_ARTICLE)
-async def article(request: Request, service: ServiceDep, article_id: str) -> ArticleAnswer:
+@router.get("/articles/{article_id:path}", responses=refusals.ARTICLE)
+async def article(request: Request, service: ServiceDep, article_id: ArticleId) -> ArticleAnswer:
     """One article."""
     prefix = request.scope.get("root_path", "")
 
@@ -257,9 +245,5 @@ def _seen(seen: Seen, with_overlay: bool) -> PhotoSeen:
 def _payload(searcher: Searcher, article_id: str) -> Mapping[str, Any]:
     payload = searcher.collection.payloads([article_id]).get(article_id)
     if payload is None:
-        raise _unknown(article_id)
+        raise refusals.unknown_article(article_id)
     return payload
-
-
-def _unknown(article_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, "unknown-article", f"no article '{article_id}' is in the release that serves")

@@ -6,10 +6,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from http import HTTPStatus
 from typing import TypeVar
 
-from serving.problems import Problem, busy
+from serving.problems import busy, late
 from serving.stages import DeadlinePassed
 
 T = TypeVar("T")
@@ -43,8 +42,7 @@ class Workers:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline_s)
         except (TimeoutError, DeadlinePassed) as error:
             # What has not begun is taken out of the line; what runs keeps its thread until it ends by itself.
-            detail = f"this was not done within {self.deadline_s:g} s; try again in a moment"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "deadline", detail, {"Retry-After": "2"}) from error
+            raise late(self.deadline_s) from error
 
     def close(self) -> None:
         """Finish what was begun, and take nothing more."""
