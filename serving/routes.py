@@ -31,10 +31,14 @@ from serving.photos import decode_photo, overlay, pixels_of, read_upload
 from serving.search import Searcher, Seen
 from serving.service import Service, ServiceDep
 from serving.stages import Stages
+from serving.workers import unless_gone
 
 # The key is checked by a middleware, before the body is read; here it is only part of the description.
 KEY = Security(HTTPBearer(auto_error=False, description="Needed where the service is given API keys."))
 router = APIRouter(prefix="/v1", tags=["search"], dependencies=[KEY], responses=refusals.KEY)
+
+_CLIENT_GONE = 499
+"""The status that nobody gets; nginx counts requests under it whose clients went away."""
 
 Work = TypeVar("Work", SearchAnswer, LookAnswer)
 Photo = Annotated[UploadFile, File(description="The photo: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF.")]
@@ -79,7 +83,7 @@ async def search_photo(
             **_seen(seen, with_overlay).model_dump(),
         )
 
-    return await _with_photo(service, photo, work)
+    return await _with_photo(request, service, photo, work)
 
 
 @router.post("/look", response_model=LookAnswer, responses=refusals.LOOK)
@@ -114,7 +118,7 @@ async def look_at_photo(
             **_seen(seen, with_overlay).model_dump(),
         )
 
-    return await _with_photo(service, photo, work)
+    return await _with_photo(request, service, photo, work)
 
 
 @router.get("/release", responses=refusals.LOOKUP)
@@ -207,7 +211,7 @@ async def article(request: Request, service: ServiceDep, article_id: ArticleId) 
 
 
 async def _with_photo(
-    service: Service, photo: UploadFile, work: Callable[[Searcher, Picture, Stages], Work]
+    request: Request, service: Service, photo: UploadFile, work: Callable[[Searcher, Picture, Stages], Work]
 ) -> Response:
     """What `work` makes of the uploaded photo with the searcher of now, away from the event loop."""
     limits = service.settings.photo_limits
@@ -224,7 +228,10 @@ async def _with_photo(
         service.metrics.searched(stages.took_ms, answer.person_found)
         return body
 
-    return Response(await service.workers.run(computed), media_type="application/json")
+    body = await unless_gone(request, service.workers.run(computed))
+    if body is None:
+        return Response(status_code=_CLIENT_GONE)
+    return Response(body, media_type="application/json")
 
 
 def _release(searcher: Searcher) -> dict[str, str]:

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from fastapi import Request
 
 from serving.problems import busy, late
 from serving.stages import DeadlinePassed
 
 T = TypeVar("T")
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` returns; None, and `work` is cancelled, when the client goes away before. The body has been read."""
+    working, going = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((working, going), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        going.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class Workers:
@@ -36,7 +54,10 @@ class Workers:
         return self._taken >= self.places
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns, from a thread. Raises Problem 429 when the line is full, 503 past the deadline."""
+        """What `work` returns, from a thread. Raises Problem 429 when the line is full, 503 past the deadline.
+
+        Who is cancelled before the work has begun leaves the line.
+        """
         future = self._submit(work)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline_s)

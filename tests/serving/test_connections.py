@@ -104,6 +104,46 @@ def answered(connection: socket.socket) -> int:
         return answer.status
 
 
+def test_a_search_whose_client_has_gone_leaves_the_line(
+    open_shop: Shop, decoding: tuple[threading.Event, threading.Event]
+) -> None:
+    begun, go_on = decoding
+    photo, settings = open_shop.photo("a0"), open_shop.settings.model_copy(update={"concurrent": 1, "queue": 1})
+
+    def in_progress(searches: int) -> bool:
+        return f"threadline_searches_in_progress {searches}.0" in httpx.get(f"{url}/metrics").text
+
+    with serving(settings) as url, half_an_upload(url, photo) as (first, rest):
+        first.sendall(rest)
+        assert begun.wait(20)
+        with half_an_upload(url, photo) as (second, rest):
+            second.sendall(rest)
+            until(lambda: in_progress(2))
+        until(lambda: in_progress(1))
+        with half_an_upload(url, photo) as (third, rest):  # has the place in line
+            third.sendall(rest)
+            until(lambda: in_progress(2))
+            go_on.set()
+            assert answered(first) == 200 and answered(third) == 200
+        counted = httpx.get(f"{url}/metrics").text
+    assert 'route="/v1/search",status="499"} 1.0' in counted
+    assert 'threadline_stage_seconds_count{stage="decode"} 2.0' in counted
+
+
+def test_a_client_that_goes_while_its_search_runs_leaves_nothing_behind(
+    open_shop: Shop, decoding: tuple[threading.Event, threading.Event]
+) -> None:
+    begun, go_on = decoding
+    photo, settings = open_shop.photo("a0"), open_shop.settings.model_copy(update={"concurrent": 1, "queue": 0})
+    with serving(settings) as url:
+        with half_an_upload(url, photo) as (first, rest):
+            first.sendall(rest)
+            assert begun.wait(20)
+        go_on.set()
+        until(lambda: "threadline_searches_in_progress 0.0" in httpx.get(f"{url}/metrics").text)
+        assert httpx.post(f"{url}/v1/search", files={"photo": photo}).status_code == 200
+
+
 def closed_after_s(connection: socket.socket, trickle: bytes = b"") -> float:
     """How long it took until the service closed the connection, over which `trickle` comes byte by byte."""
     start = time.monotonic()
