@@ -30,7 +30,10 @@ from serving.problems import Problem
 from serving.stages import DeadlinePassed
 
 _FORMATS = (*ACCEPTED_FORMATS, *(("AVIF",) if features.check("avif") else ()))
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+_BRANDS_BYTES = 256
+"""How much of the first box is looked at for brands: some tens of them."""
 _SCANS = 100
 """Scans that a JPEG may have. A progressive one has about ten; one made to keep a reader busy has thousands."""
 _SEGMENTS = 2_000
@@ -113,8 +116,7 @@ def decode_photo(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture:
 
     Raises Problem 413 for too many pixels, 415 for what is no picture, 422 for one that cannot be used.
     """
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""
-    if brand in _HEIC_BRANDS:
+    if _is_heic(data):
         detail = "HEIC photos cannot be read here; save it as JPEG, or set the camera to 'most compatible'"
         raise not_an_image(detail)
     try:
@@ -148,6 +150,15 @@ def overlay(mask: Mask) -> str:
     buffer = io.BytesIO()
     Image.fromarray(white, "LA").save(buffer, format="PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether this is HEIF, but not AVIF. Both may begin as "mif1"; their further brands say what they are."""
+    if data[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(data[:4], "big"), len(data), _BRANDS_BYTES)
+    brands = {data[at : at + 4] for at in (8, *range(16, end, 4))}
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
 
 
 def _keeps_busy(jpeg: bytes) -> bool:

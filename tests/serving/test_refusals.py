@@ -301,6 +301,21 @@ def test_a_heic_photo_is_refused_in_words_for_its_owner(client: TestClient) -> N
     assert "JPEG" in refused(send(client, heic), 415, "not-an-image")["detail"]
 
 
+def test_a_heif_picture_of_any_other_kind_is_none_that_is_read(client: TestClient) -> None:
+    hevc = b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf" + bytes(100)
+    assert "JPEG" in refused(send(client, hevc), 415, "not-an-image")["detail"]
+    later = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + b"avif"  # behind the box of the brands
+    assert "JPEG" in refused(send(client, later), 415, "not-an-image")["detail"]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize("major", [b"mif1", b"msf1"])
+def test_an_avif_picture_under_the_general_brand(client: TestClient, major: bytes) -> None:
+    photo = picture(60, 50, "AVIF")
+    assert photo[4:12] == b"ftypavif"
+    assert send(client, photo[:8] + major + photo[12:]).status_code == 200
+
+
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 def test_avif(client: TestClient, strict: TestClient) -> None:
     assert send(client, picture(60, 50, "AVIF")).status_code == 200
