@@ -21,7 +21,7 @@ from serving.index import open_index
 from serving.inference import PackageSession
 from serving.keys import Keys, open_keys
 from serving.metrics import Metrics
-from serving.middleware import BodyLimit, Counted, Failures, KeyCheck, SecurityHeaders
+from serving.middleware import BodyLimit, Counted, Failures, KeyCheck, SecurityHeaders, WholePath
 from serving.photos import PixelBudget
 from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
@@ -91,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        root_path=settings.root_path,
         telemetry=telemetry,
     )
     app.state.service = service
@@ -161,6 +162,7 @@ def _add_middleware(app: FastAPI, service: Service, keys: Keys | None) -> None:
         )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Counted, metrics=service.metrics)
+    app.add_middleware(WholePath)
 
 
 def _add_operations(app: FastAPI) -> None:

@@ -46,6 +46,23 @@ _OPEN = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/samples")
 _OPEN_BELOW = ("/page/", "/samples/")
 
 
+class WholePath:
+    """Gives a request its whole path, as ASGI has it, where the proxy took away that below which it serves.
+
+    The routes take that off again, those of mounted files only if it is there.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        root = scope.get("root_path", "")
+        if "path" in scope and not scope["path"].startswith(f"{root}/"):
+            scope["path"] = root + scope["path"]
+        await self._app(scope, receive, send)
+
+
 class KeyCheck:
     """Refuses requests without an API key, before their body is read: all but the page, its files and the probes."""
 
@@ -55,7 +72,7 @@ class KeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        path = scope.get("path", "")
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] == "http" and path not in _OPEN and not path.startswith(_OPEN_BELOW):
             scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not self._keys.knows(key.strip()):
