@@ -14,13 +14,16 @@ import uvicorn
 from contracts.errors import ThreadlineError
 from contracts.logs import log_to
 from serving.app import create_app
+from serving.connections import http_protocol
 from serving.keys import add_key
+from serving.photos import return_memory_of_photos
 from serving.settings import Settings
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until stopped, or make an API key. SIGHUP: look at the registry at once."""
     gc.set_threshold(100_000)  # the modules of a registry are half a million objects: looking through them takes 0.5 s
+    return_memory_of_photos()
     log_to(sys.stderr)
     asked = _parser().parse_args(arguments)
     stated: dict[str, Any] = {name: value for name, value in vars(asked).items() if value is not None}
@@ -41,15 +44,18 @@ def serve(settings: Settings) -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: app.state.service.follower.wake())
     # One process: its threads share one copy of the networks. More processes, over a Qdrant server, scale out.
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        timeout_graceful_shutdown=settings.stop_s,
-        log_config=None,  # its lines go where ours go
-        access_log=False,  # /metrics counts requests; addresses of people are nobody's business
-        server_header=False,
-    )
+    uvicorn.run(app, host=settings.host, port=settings.port, **server_options(settings))
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn serves, wherever it listens."""
+    return {
+        "http": http_protocol(settings.headers_s),
+        "timeout_graceful_shutdown": settings.stop_s,
+        "log_config": None,  # its lines go where ours go
+        "access_log": False,  # /metrics counts requests; addresses of people are nobody's business
+        "server_header": False,
+    }
 
 
 def _make_key(settings: Settings, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -15,28 +15,43 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.cors import CORSMiddleware
 
 from contracts.errors import ThreadlineError
-from serving import problems, website
+from serving import problems, refusals, website
 from serving.answers import Health
 from serving.index import open_index
 from serving.inference import PackageSession
 from serving.keys import Keys, open_keys
 from serving.metrics import Metrics
-from serving.middleware import BodyLimit, Counted, KeyCheck, SecurityHeaders
+from serving.middleware import BodyLimit, Counted, Failures, KeyCheck, SecurityHeaders, WholePath
+from serving.photos import PixelBudget
 from serving.query_log import QueryLog
 from serving.registry import MlflowRegistry
 from serving.release import CurrentRelease, ReleaseFollower, ReleaseLoader
-from serving.routes import router
+from serving.routes import KEY, router
 from serving.service import Service, ServiceDep
 from serving.settings import Settings
-from serving.workers import Workers
+from serving.workers import Shared, Workers
 
 if TYPE_CHECKING:
     from serving.tracing import Tracing
+
+_UPLOADS_A_PLACE = 2
+"""How many uploads may arrive at once for each search that may run or wait."""
+
+_LOOKUPS_A_PLACE = 8
+"""How many lookups may wait for each search that may: they are short, and a page asks for 48 pictures at once."""
 
 _ABOUT = """Finds the articles of a shop in a photo. Every answer names the release that gave it.
 
 A refusal is a problem document (RFC 9457, `application/problem+json`): `type` is for programs, `detail` for people."""
 
+
+_COUNTED = 'threadline_requests_total{method="POST",route="/v1/search",status="200"} 23.0'
+_COUNTERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The counters, in Prometheus's text format",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": _COUNTED}},
+    }
+}
 
 # FastAPI's own telemetry would say more of requests than ours may, to whoever an environment variable names.
 _SILENT: TelemetryConfig = {
@@ -61,7 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.follower.start()
         yield
-        await to_thread.run_sync(service.workers.close)
+        for threads in (service.workers, service.lookups, service.readiness):
+            await to_thread.run_sync(threads.close)
         await to_thread.run_sync(service.follower.stop)
         if service.tracing is not None:
             await to_thread.run_sync(service.tracing.close)
@@ -75,11 +91,12 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        root_path=settings.root_path,
         telemetry=telemetry,
     )
     app.state.service = service
     problems.install(app)
-    _add_middleware(app, settings, service.metrics, keys)
+    _add_middleware(app, service, keys)
     app.include_router(router)
     app.include_router(website.router)
     _add_operations(app)
@@ -100,12 +117,16 @@ def _service(settings: Settings) -> Service:
     current, metrics = CurrentRelease(), Metrics()
     loader = ReleaseLoader(registry, index, settings.packages, settings.data, open_session)
     follower = ReleaseFollower(registry, loader, current, settings.poll_s, metrics.loaded)
-    workers = Workers(settings.concurrent, settings.queue, settings.deadline_s)
+    workers = Workers(settings.concurrent, settings.queue, settings.deadline_s, "search")
+    lookups = Workers(settings.concurrent, _LOOKUPS_A_PLACE * workers.places, settings.deadline_s, "lookup")
+    readiness = Shared(settings.deadline_s, "readiness")
     metrics.watch(lambda: workers.taken, lambda: current.is_there)
     queries = None
     if settings.query_log != "off":
         queries = QueryLog(settings.queries, vectors=settings.query_log == "vectors", days=settings.query_log_days)
-    return Service(settings, current, follower, workers, metrics, queries, _tracing(settings))
+    decoding = PixelBudget(settings.photo_pixels)
+    tracing = _tracing(settings)
+    return Service(settings, current, follower, workers, lookups, readiness, metrics, decoding, queries, tracing)
 
 
 def _tracing(settings: Settings) -> Tracing | None:
@@ -121,18 +142,27 @@ def _tracing(settings: Settings) -> Tracing | None:
     return Tracing(settings.traces)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, keys: Keys | None) -> None:
+def _add_middleware(app: FastAPI, service: Service, keys: Keys | None) -> None:
     """What stands around the routes; the last one added comes first."""
-    app.add_middleware(BodyLimit, photo_bytes=settings.photo_bytes, upload_s=settings.upload_s)
+    settings, workers = service.settings, service.workers
+    app.add_middleware(
+        BodyLimit,
+        photo_bytes=settings.photo_bytes,
+        upload_s=settings.upload_s,
+        uploads=_UPLOADS_A_PLACE * workers.places,
+        are_full=lambda: workers.are_full,
+    )
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys)
+    app.add_middleware(Failures)
     if settings.cors_origins:
         allowed = ["Authorization", "Content-Type"]
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["GET", "POST"], allow_headers=allowed
         )
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Counted, metrics=metrics)
+    app.add_middleware(Counted, metrics=service.metrics)
+    app.add_middleware(WholePath)
 
 
 def _add_operations(app: FastAPI) -> None:
@@ -143,13 +173,15 @@ def _add_operations(app: FastAPI) -> None:
         """The process lives."""
         return Health(status="ok")
 
-    @app.get("/readyz", tags=["operation"], responses=problems.documented(s503="No release, or no index"))
-    def ready(service: ServiceDep) -> Health:
+    @app.get("/readyz", tags=["operation"], responses=refusals.READINESS)
+    async def ready(service: ServiceDep) -> Health:
         """A release is loaded, its index answers, and searches are answered."""
-        with service.searcher() as searcher:
-            searcher.collection.count()
-            return Health(status="ready", problem=service.follower.problem)
+        await service.readiness.run(service.count)
+        return Health(status="ready", problem=service.follower.problem)
 
-    @app.get("/metrics", include_in_schema=False)
-    def metrics(service: ServiceDep) -> Response:
+    @app.get(
+        "/metrics", tags=["operation"], dependencies=[KEY], response_class=Response, responses=_COUNTERS | refusals.KEY
+    )
+    async def metrics(service: ServiceDep) -> Response:
+        """What Prometheus counts: requests, their time by route and by stage, what runs or waits, the release."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -10,16 +10,20 @@ from fastapi.exceptions import RequestValidationError
 from contracts.index import ArticleFilter
 
 _ATTRIBUTE = 'An attribute and its value, as in "colour=navy". Given again for one attribute: any of the values.'
+_IN_STOCK = "Only what is in stock."
 _MOST = 32
 
 Name = Annotated[str | None, Form(max_length=200, examples=["trousers"])]
 Attributes = Annotated[list[str] | None, Form(description=_ATTRIBUTE, max_length=_MOST, examples=[["colour=navy"]])]
 Price = Annotated[float | None, Form(ge=0, allow_inf_nan=False, description="Inclusive.", examples=[100])]
-Flag = Annotated[bool, Form()]
+Flag = Annotated[bool, Form(description=_IN_STOCK, examples=[True])]
 
-NameInQuery = Annotated[str | None, Query(max_length=200)]
-AttributesInQuery = Annotated[list[str] | None, Query(description=_ATTRIBUTE, max_length=_MOST)]
-PriceInQuery = Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="Inclusive.")]
+NameInQuery = Annotated[str | None, Query(max_length=200, examples=["trousers"])]
+AttributesInQuery = Annotated[
+    list[str] | None, Query(description=_ATTRIBUTE, max_length=_MOST, examples=[["colour=navy"]])
+]
+PriceInQuery = Annotated[float | None, Query(ge=0, allow_inf_nan=False, description="Inclusive.", examples=[100])]
+FlagInQuery = Annotated[bool, Query(description=_IN_STOCK, examples=[True])]
 
 
 async def filter_of_form(
@@ -40,7 +44,7 @@ async def filter_of_query(
     attribute: AttributesInQuery = None,
     price_min: PriceInQuery = None,
     price_max: PriceInQuery = None,
-    in_stock: bool = False,
+    in_stock: FlagInQuery = False,
 ) -> ArticleFilter:
     """The filter that the query of an address asks for."""
     return _filter(category, assortment, attribute, price_min, price_max, in_stock)

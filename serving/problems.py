@@ -20,11 +20,22 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(HTTPException):
-    """A refusal. `kind` is a short name that programs can rely on; `detail` is for people."""
+    """A refusal. `kind` is a short name that programs can rely on; `detail` is for people.
 
-    def __init__(self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None) -> None:
+    `errors` name the fields that are wrong.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        headers: dict[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
+    ) -> None:
         super().__init__(status, detail, headers)
         self.kind = kind
+        self.errors = errors
 
 
 class ProblemDocument(BaseModel):
@@ -37,17 +48,20 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
-def document(problem: Problem, errors: list[dict[str, str]] | None = None) -> JSONResponse:
-    """The response that tells of `problem`; `errors` name the fields that are wrong."""
-    body = ProblemDocument(
+def document(problem: Problem) -> JSONResponse:
+    """The response that tells of `problem`."""
+    headers = dict(problem.headers or {})
+    return JSONResponse(_body(problem), problem.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _body(problem: Problem) -> dict[str, Any]:
+    return ProblemDocument(
         type=f"urn:threadline:problem:{problem.kind}",
         title=HTTPStatus(problem.status_code).phrase,
         status=problem.status_code,
         detail=problem.detail,
-        errors=errors,
-    )
-    content = body.model_dump(exclude_none=True)
-    return JSONResponse(content, problem.status_code, headers=dict(problem.headers or {}), media_type=MEDIA_TYPE)
+        errors=problem.errors,
+    ).model_dump(exclude_none=True)
 
 
 def install(app: FastAPI) -> None:
@@ -56,20 +70,27 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(IndexUnavailable, _unavailable)
     app.add_exception_handler(ThreadlineError, _threadline)
-    app.add_exception_handler(Exception, _unexpected)
 
 
-def documented(**statuses: str) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI description says of refusals: of `s404="…"` for example that it comes, and when."""
-    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema(), "example": _EXAMPLE}}
-    return {int(name[1:]): {"description": when, "content": content} for name, when in statuses.items()}
+def documented(when: str, *problems: Problem) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI description says of refusals of one status: `when` they come, `problems` that are examples."""
+    examples = {problem.kind: {"value": _body(problem)} for problem in problems}
+    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema(), "examples": examples}}
+    headers = {name: _HEADERS[name] for name in problems[0].headers or ()}
+    return {problems[0].status_code: {"description": when, "content": content, "headers": headers}}
 
 
-_EXAMPLE = {
-    "type": "urn:threadline:problem:not-an-image",
-    "title": "Unsupported Media Type",
-    "status": 415,
-    "detail": "not a picture in a known format",
+_HEADERS = {
+    "Retry-After": {
+        "description": "After how many seconds to ask again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1, "examples": [2]},
+    },
+    "WWW-Authenticate": {
+        "description": "How a key is sent.",
+        "required": True,
+        "schema": {"type": "string", "examples": ["Bearer"]},
+    },
 }
 
 
@@ -92,8 +113,13 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     errors = [
         {"field": ".".join(str(part) for part in one["loc"][1:]), "message": str(one["msg"])} for one in error.errors()
     ]
+    return document(invalid(errors))
+
+
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """The refusal of fields that are wrong, each with its `message`."""
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
-    return document(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail), errors)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", detail, errors=errors)
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
@@ -107,13 +133,42 @@ def index_unavailable() -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "index-unavailable", detail, {"Retry-After": "2"})
 
 
+def busy() -> Problem:
+    """The refusal while no more requests fit."""
+    detail = "too many requests at once; try again in a moment"
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "busy", detail, {"Retry-After": "1"})
+
+
+def late(deadline_s: float) -> Problem:
+    """The refusal of what was not done within `deadline_s`."""
+    detail = f"this was not done within {deadline_s:g} s; try again in a moment"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "deadline", detail, {"Retry-After": "2"})
+
+
+def slow_upload(upload_s: float) -> Problem:
+    """The refusal of an upload that took longer than `upload_s`."""
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, "slow-upload", f"the photo did not arrive within {upload_s:g} s")
+
+
+def no_key() -> Problem:
+    """The refusal of a request without one of the API keys."""
+    detail = "send one of the service's API keys as `Authorization: Bearer KEY`"
+    return Problem(HTTPStatus.UNAUTHORIZED, "no-key", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def no_keys() -> Problem:
+    """The refusal of what only holders of an API key may ask, by a service that has none."""
+    detail = "only holders of an API key may ask for this, and the service has none; send it SIGHUP instead"
+    return Problem(HTTPStatus.FORBIDDEN, "no-keys", detail)
+
+
+def failed() -> Problem:
+    """The refusal when something of the service's own went wrong."""
+    detail = "the service could not do this; its log says why"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail)
+
+
 async def _threadline(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ThreadlineError)
     _LOG.error("%s %s: %s", request.method, request.url.path, error)
-    detail = "the service could not do this; its log says why"
-    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    detail = "the service could not do this; its log says why"
-    return document(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", detail))
+    return document(failed())

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from serving.metrics import Metrics
+from serving.photos import PixelBudget
 from serving.problems import Problem
 from serving.query_log import QueryLog
 from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower
 from serving.search import Searcher
 from serving.settings import Settings
 from serving.stages import Stages, Untraced
-from serving.workers import Workers
+from serving.workers import Shared, Workers
 
 if TYPE_CHECKING:
     from serving.tracing import Tracing
@@ -32,7 +33,12 @@ class Service:
     current: CurrentRelease
     follower: ReleaseFollower
     workers: Workers
+    """For searches with a photo."""
+    lookups: Workers
+    """For what the index answers by itself."""
+    readiness: Shared
     metrics: Metrics
+    decoding: PixelBudget
     queries: QueryLog | None
     tracing: Tracing | None
 
@@ -44,6 +50,11 @@ class Service:
                 yield searcher
         except NoReleaseYet as error:
             raise no_release(self.follower.problem) from error
+
+    def count(self) -> int:
+        """How many articles the index of now has. Raises Problem 503 before the first release."""
+        with self.searcher() as searcher:
+            return searcher.collection.count()
 
     def stages(self) -> Stages:
         """The stages of the request that is being answered, whose time begins now."""

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    root_path: str = Field(default="", pattern=r"^(/[^/?#]+)*$")
+    """The path below which a proxy serves the application, such as `/shop/search`; whether or not it takes it away."""
     api_keys: Path | None = None
     """The file of the API keys (see `serving.keys`); unset: none is asked for, which only loopback may do."""
     open_to_all: bool = False
@@ -61,6 +63,8 @@ class Settings(BaseSettings):
     photo_pixels: PositiveInt = 50_000_000
     upload_s: PositiveFloat = 30.0
     """How long an upload may take."""
+    headers_s: PositiveFloat = 10.0
+    """How long a connection may take to send a request's headers before it is closed."""
 
     samples: Path = Path(__file__).parent / "page" / "samples"
     """Photos that the page offers to try."""

@@ -47,6 +47,11 @@ class Stages:
         self.trace = trace
         self._deadline_s = deadline_s
 
+    @property
+    def left_s(self) -> float | None:
+        """The seconds until the deadline, 0 past it; None: there is none."""
+        return None if self._deadline_s is None else max(0.0, self._deadline_s - time.monotonic())
+
     def check(self) -> None:
         """Raise DeadlinePassed when it has: for work of many parts, between one and the next."""
         if self._deadline_s is not None and time.monotonic() > self._deadline_s:

@@ -37,16 +37,31 @@ export async function ask(address, options = {}) {
   throw new Refused(sentence(body.detail || `${response.status} ${response.statusText}`), kind);
 }
 
-// A browser sends no key with <img>: where there is one, the picture is fetched with it.
+const fetches = new WeakMap(); // what stops the fetch of an <img>
+
+// A browser sends no key with <img>: where there is one, the picture is fetched with it. What the same <img> was to show
+// before may still be on its way, and must not come later. Without an address it shows nothing.
 export async function showImage(image, address) {
+  fetches.get(image)?.abort();
+  image.removeAttribute("src");
+  if (!address) return;
   if (!sessionStorage.getItem(KEY)) {
     image.src = address;
     return;
   }
-  const response = await fetch(address, { headers: headers() });
-  if (!response.ok) return;
-  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
-  image.src = URL.createObjectURL(await response.blob());
+  const own = new AbortController();
+  fetches.set(image, own);
+  const picture = await fetchPicture(address, own.signal).catch(() => null); // then it is its name that is seen
+  if (!picture || own.signal.aborted) return;
+  const shown = URL.createObjectURL(picture);
+  for (const end of ["load", "error"]) image.addEventListener(end, () => URL.revokeObjectURL(shown), { once: true });
+  image.src = shown;
+}
+
+export async function fetchPicture(address, signal) {
+  const response = await fetch(address, { headers: headers(), signal });
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  return response.blob();
 }
 
 function sentence(text) {

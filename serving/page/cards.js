@@ -37,8 +37,7 @@ export function nameOf(article) {
 
 function fill(image, article) {
   image.alt = article.image_url ? `${nameOf(article)}, ${article.category || "article"}` : "No image";
-  image.removeAttribute("src");
-  if (article.image_url) showImage(image, article.image_url);
+  showImage(image, article.image_url);
 }
 
 function facts(article) {

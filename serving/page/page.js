@@ -1,6 +1,6 @@
 // The page over the API: a photo in, its articles out.
 
-import { Refused, ask, keepKey, showImage } from "./api.js";
+import { Refused, ask, fetchPicture, keepKey, showImage } from "./api.js";
 import { addressOf, card, nameOf, showArticle } from "./cards.js";
 import { Tabs } from "./tabs.js";
 
@@ -123,6 +123,7 @@ async function openArticle(articleId) {
   say("Searching…");
   part("back").hidden = !lastAnswer;
   tabs.hide();
+  document.title = TITLE; // not that of the article before, while this one comes or where it is refused
   const address = `v1/articles/${encodeURIComponent(articleId)}`;
   const answers = await latest((signal) =>
     Promise.all([ask(address, { signal }), ask(`${address}/similar?k=${HOW_MANY}`, { signal })]),
@@ -203,12 +204,19 @@ function sample(name, at) {
   image.alt = `Sample photo ${at + 1}`;
   showImage(image, `samples/${encodeURIComponent(name)}`);
   button.append(image);
-  button.addEventListener("click", async () => {
-    const response = await fetch(`samples/${encodeURIComponent(name)}`);
-    show(new File([await response.blob()], name));
-  });
+  button.addEventListener("click", () => searchSample(name));
   item.append(button);
   return item;
+}
+
+async function searchSample(name) {
+  const picture = await latest((signal) =>
+    fetchPicture(`samples/${encodeURIComponent(name)}`, signal).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      say("This sample cannot be had now. Try another, or a photo of your own.", true);
+    }),
+  );
+  if (picture) show(new File([picture], name));
 }
 
 function listen() {

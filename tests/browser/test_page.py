@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import expect
 
 from serving.keys import add_key
@@ -106,6 +107,28 @@ def test_a_sample_is_searched(page) -> None:
     page.get_by_role("button", name="Sample photo 1").click()
     expect(page.locator("#results li").first).to_be_visible()
     expect(page.locator("#seen")).not_to_be_empty()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_sample_that_does_not_come_is_said_and_leaves_what_was_found(page, open_shop: Shop, gone: bool) -> None:
+    choose(page, open_shop, "a5")
+    page.route("**/samples/*", lambda route: route.fulfill(status=404, body="{}") if gone else route.abort())
+    page.get_by_role("button", name="Sample photo 1").click()
+    expect(page.locator("#status.bad")).to_contain_text("sample cannot be had")
+    expect(page.locator("#results li")).to_have_count(12)
+    page.unroute("**/samples/*")
+    page.get_by_role("button", name="Sample photo 1").click()
+    expect(page.locator("#status.bad")).to_have_count(0)
+
+
+def test_the_title_is_never_that_of_the_article_before(page, open_shop: Shop) -> None:
+    title = page.title()
+    choose(page, open_shop, "a5")
+    page.locator("#results a").first.click()
+    expect(page).to_have_title(f"Article 5 \u2013 {title}")
+    page.route("**/similar?*", lambda _: None)  # it never answers
+    page.locator("#results a").first.click()
+    expect(page).to_have_title(title)
 
 
 def test_tabs_narrow_the_articles_by_mouse_and_by_keyboard(
@@ -241,6 +264,36 @@ def test_a_key_is_asked_for_where_one_is_needed(browser, open_shop: Shop, tmp_pa
         expect(page.locator("#key-form")).to_be_hidden()
         choose(page, open_shop, "a5")
         until(lambda: page.evaluate("document.querySelector('#results img').naturalWidth > 0"))
+
+
+def test_a_picture_that_comes_late_is_not_shown_for_another_article(browser, open_shop: Shop, tmp_path: Path) -> None:
+    key, late = add_key(tmp_path / "keys", "page"), []
+    with (
+        serving(open_shop.settings.model_copy(update={"api_keys": tmp_path / "keys"})) as address,
+        opened(browser, address) as page,
+    ):
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#key-form")).to_be_hidden()
+        page.route("**/articles/a5/image", lambda route: late.append(route))
+        choose(page, open_shop, "a5")
+        until(lambda: page.evaluate("document.querySelectorAll('#results img')[1].naturalWidth === 80"))
+        page.locator("#results a").first.click()
+        expect(page.locator("#article-name")).to_have_text("Article 5")
+        page.locator("#results a").first.click()
+        expect(page.locator("#article-name")).not_to_have_text("Article 5")
+        until(lambda: page.evaluate("document.getElementById('article-image').naturalWidth === 80"))
+        page.wait_for_timeout(100)
+        for route in late:
+            route.fulfill(path=smaller(tmp_path), content_type="image/png")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.getElementById('article-image').naturalWidth") == 80
+
+
+def smaller(folder: Path) -> Path:
+    """A picture of another size than those of the shop."""
+    Image.new("RGB", (33, 33)).save(folder / "smaller.png")
+    return folder / "smaller.png"
 
 
 def test_the_documentation(browser, address: str, request: pytest.FixtureRequest) -> None:

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from serving.__main__ import server_options
 from serving.app import create_app
 from serving.client import SearchClient
 from serving.registry import open_client
@@ -49,10 +50,13 @@ def client(open_shop: Shop) -> Iterator[TestClient]:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The address of a service over real HTTP in a thread of this process, ready."""
+def serving(settings: Settings, **options: object) -> Iterator[str]:
+    """The address of a service over real HTTP in a thread of this process, ready.
+
+    `options` are further ones of uvicorn.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), **{**server_options(settings), **options}))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

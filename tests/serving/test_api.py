@@ -192,6 +192,42 @@ def test_the_description_names_every_route_with_examples(client: TestClient) -> 
     assert all(description["components"]["schemas"][name]["examples"] for name in bodies)
 
 
+def operations(client: TestClient) -> dict[str, dict]:
+    paths = client.get("/openapi.json").json()["paths"]
+    return {f"{method} {path}": one for path, methods in paths.items() for method, one in methods.items()}
+
+
+def test_every_refusal_is_described_by_examples_of_its_own(client: TestClient) -> None:
+    described = operations(client)
+    assert {"get /metrics", "get /readyz", "post /v1/release/refresh"} <= set(described)
+    kinds: dict[str, set[str]] = {}
+    for operation in described.values():
+        for status, answer in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            examples = answer["content"]["application/problem+json"]["examples"]
+            kinds.setdefault(status, set()).update(examples)
+            for kind, example in examples.items():
+                assert example["value"]["type"] == f"urn:threadline:problem:{kind}"
+                assert example["value"]["status"] == int(status) and example["value"]["detail"]
+            assert ("Retry-After" in answer["headers"]) == (status in ("429", "503"))
+    assert kinds["413"] == {"too-large", "too-many-pixels"} and kinds["404"] == {"unknown-article", "no-image"}
+    assert kinds["503"] == {"no-release", "index-unavailable", "deadline"} and kinds["429"] == {"busy"}
+    only_search = described["post /v1/search"]["responses"]["422"]["content"]["application/problem+json"]["examples"]
+    assert "no-reranker" in only_search and only_search["invalid-request"]["value"]["errors"]
+    assert "422" not in described["get /v1/release"]["responses"]
+
+
+def test_every_parameter_and_field_has_an_example(client: TestClient) -> None:
+    for name, operation in operations(client).items():
+        for parameter in operation.get("parameters", []):
+            assert parameter["schema"]["examples"], (name, parameter["name"])
+    for name, schema in client.get("/openapi.json").json()["components"]["schemas"].items():
+        if name.startswith("Body_"):
+            bare = [field for field, one in schema["properties"].items() if not one.get("examples")]
+            assert bare == ["photo"], name
+
+
 def test_the_documentation_and_the_samples_come_from_here(client: TestClient) -> None:
     assert "openapi" in client.get("/page/docs.js").text
     assert client.get("/docs").status_code == 200

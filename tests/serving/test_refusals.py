@@ -17,10 +17,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, features
 from qdrant_client import QdrantClient
+from starlette.types import Receive, Scope, Send
 
 from contracts.index import ArticleFilter
 from serving.app import create_app
 from serving.index.server import ServerCollection
+from serving.middleware import SECURITY_HEADERS, Failures
 from serving.settings import Settings
 from serving.stages import DeadlinePassed, Stages
 from tests.serving.fixtures import address_of, serving, until
@@ -183,6 +185,30 @@ def test_a_failure_does_not_tell_of_the_inside(client: TestClient, monkeypatch: 
     assert "division" not in body["detail"]
 
 
+def test_a_failure_is_told_in_the_log_and_has_the_headers_of_every_answer(
+    open_shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = open_shop.settings.model_copy(update={"cors_origins": ("https://shop.example",)})
+    with TestClient(create_app(settings)) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        monkeypatch.setattr("serving.search.Searcher.similar", lambda *_: 1 / 0)
+        answer = client.get("/v1/articles/a0/similar", headers={"Origin": "https://shop.example"})
+        refused(answer, 500, "failed")
+        assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        assert 'route="/v1/articles/{article_id:path}/similar",status="500"' in client.get("/metrics").text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_failure_within_an_answer_breaks_it_off() -> None:
+    async def begun(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        TestClient(Failures(begun)).get("/")
+
+
 def test_rerank_without_a_reranker(shop: Shop) -> None:
     shop.release(shop.package(1))
     with TestClient(create_app(shop.settings)) as client:
@@ -221,8 +247,8 @@ def test_a_full_line_says_when_to_come_again(stuck: Callable[..., TestClient]) -
     answer = send(client, picture(50, 50))
     refused(answer, 429, "busy")
     assert int(answer.headers["retry-after"]) > 0
-    refused(client.get("/v1/articles/a0/similar"), 429, "busy")
     assert client.get("/readyz").status_code == 200  # it still answers those who have a place
+    assert client.get("/v1/articles/a0/similar").status_code == 200  # lookups have a line of their own
     assert "threadline_searches_in_progress 1.0" in client.get("/metrics").text
 
 
@@ -273,6 +299,21 @@ def test_a_slow_upload_is_cut_off(open_shop: Shop) -> None:
 def test_a_heic_photo_is_refused_in_words_for_its_owner(client: TestClient) -> None:
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
     assert "JPEG" in refused(send(client, heic), 415, "not-an-image")["detail"]
+
+
+def test_a_heif_picture_of_any_other_kind_is_none_that_is_read(client: TestClient) -> None:
+    hevc = b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf" + bytes(100)
+    assert "JPEG" in refused(send(client, hevc), 415, "not-an-image")["detail"]
+    later = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + b"avif"  # behind the box of the brands
+    assert "JPEG" in refused(send(client, later), 415, "not-an-image")["detail"]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize("major", [b"mif1", b"msf1"])
+def test_an_avif_picture_under_the_general_brand(client: TestClient, major: bytes) -> None:
+    photo = picture(60, 50, "AVIF")
+    assert photo[4:12] == b"ftypavif"
+    assert send(client, photo[:8] + major + photo[12:]).status_code == 200
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")

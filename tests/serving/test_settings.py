@@ -27,7 +27,15 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("RUNTIME", "fastest"), ("QUEUE", "-1"), ("DEADLINE_S", "0"), ("QUERY_LOG", "pictures")]
+    ("name", "value"),
+    [
+        ("RUNTIME", "fastest"),
+        ("QUEUE", "-1"),
+        ("DEADLINE_S", "0"),
+        ("QUERY_LOG", "pictures"),
+        ("ROOT_PATH", "shop/"),
+        ("ROOT_PATH", "/shop/"),
+    ],
 )
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"THREADLINE_{name}", value)
