@@ -88,7 +88,7 @@ sbom: $(TOOLS)/.installed
 	for extra in $(SHIPPED); do $(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/sbom-$$extra.json locks/$$extra.txt || exit 1; done
 
 licences: $(INSTALLED) $(TOOLS)/.installed
-	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --from mixed --order name --format markdown --packages \
+	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --from mixed --order name --format markdown --with-system --packages \
 		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' $(SHIPPED:%=locks/%.txt) | sort -u) > $(TOOLS)/licences.md
 	cat locks/licences-by-hand.md $(TOOLS)/licences.md > docs/licences.md
 

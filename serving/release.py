@@ -14,11 +14,14 @@ from contracts.index import ArticleIndex
 from contracts.logs import at
 from contracts.registry import SERVING_MODEL, Registry, Release
 from serving.inference import PackageSession
+from serving.registry import give_up_soon
 from serving.rerank import ArticleFeatures
 from serving.search import Searcher
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 60.0
+_STOP_S = 10.0
+"""How long a stop waits for a release that is being loaded; the thread is left behind then, and swaps nothing in."""
 
 
 class NoReleaseYet(Exception):  # noqa: N818 - read as a sentence
@@ -71,7 +74,15 @@ class CurrentRelease:
             held.users -= 1
             unused = held.users == 0
         if unused:
-            held.searcher.close()
+            _close(held.searcher)
+
+
+def _close(searcher: Searcher) -> None:
+    """Close what nobody uses any more. An error is nobody's either: it is only logged."""
+    try:
+        searcher.close()
+    except BaseException:  # the engine panics, and a panic is no Exception
+        _LOG.exception("a release that is not needed any more does not close")
 
 
 class ReleaseLoader:
@@ -150,6 +161,7 @@ class ReleaseFollower:
 
     def start(self) -> None:
         """Begin to follow."""
+        give_up_soon()
         self._thread.start()
 
     def wake(self) -> None:
@@ -160,7 +172,7 @@ class ReleaseFollower:
         """Stop following, and close what serves when its last request has ended."""
         self._stop.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)
         self._current.swap(None)
 
     def look(self) -> None:
@@ -186,10 +198,13 @@ class ReleaseFollower:
     def _bring(self, release: Release) -> None:
         try:
             searcher = self._loader.load(release)
-        except Exception as error:  # a release that does not load must not end the one that does
+        except BaseException as error:  # one that does not load, be it by a panic of the engine, must end nothing else
             self._loaded(release, False)
             self._postpone(release)
             self._report(f"version {release.version} with {release.collection} does not load", error)
+            return
+        if self._stop.is_set():
+            _close(searcher)
             return
         self._current.swap(searcher)
         self._serving, self.problem, self._failure = release, None, None
@@ -202,7 +217,7 @@ class ReleaseFollower:
             pause_s = min(2 * before.pause_s, _LONGEST_PAUSE_S)
         self._failure = _Failure(release, pause_s, monotonic() + pause_s)
 
-    def _report(self, problem: str, error: Exception) -> None:
+    def _report(self, problem: str, error: BaseException) -> None:
         reason = f"{problem}: {error}"
         if self.problem is None or reason != self._reason:
             _LOG.error("%s", reason)

@@ -22,7 +22,7 @@ from serving.stages import Stages
 Features = NDArray[np.float32]
 
 DEPTH: dict[Reranking, int] = {"none": 0, "neural": 50, "k-reciprocal": K_RECIPROCAL_DEPTH}
-"""How many of the closest articles are ranked again."""
+"""How many of the closest articles are ranked again, however many are asked for: as it is measured."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,21 @@ class Reranker:
         self._features = features
 
     def rank(self, vector: Features, hits: list[Hit], way: Reranking, stages: Stages) -> Found:
-        """`hits` in their new order for a photo's `vector` (D,); those of which nothing is known follow in the old.
+        """`hits` in their new order for a photo's `vector` (D,): the first `DEPTH[way]` ranked again, then the others.
 
-        Raises DeadlinePassed when reading the articles' images takes longer than the request may.
+        Those of the first of which nothing is known come last among them, in their old order. Raises DeadlinePassed
+        when reading the articles' images takes longer than the request may.
         """
         if way == "none":
             return Found(hits)
+        first, others = hits[: DEPTH[way]], hits[DEPTH[way] :]
         if way == "neural":
-            logits = self._logits(vector, hits, stages)
-            return Found(sorted(hits, key=lambda hit: -logits.get(hit.article_id, -np.inf)), logits)
-        known, vectors = with_vectors(self._collection, hits)
+            logits = self._logits(vector, first, stages)
+            return Found(sorted(first, key=lambda hit: -logits.get(hit.article_id, -np.inf)) + others, logits)
+        known, vectors = with_vectors(self._collection, first)
         order = k_reciprocal(vector, vectors) if known else []
         ids = {hit.article_id for hit in known}
-        return Found([known[row] for row in order] + [hit for hit in hits if hit.article_id not in ids])
+        return Found([known[row] for row in order] + [hit for hit in first if hit.article_id not in ids] + others)
 
     def _logits(self, vector: Features, hits: Sequence[Hit], stages: Stages) -> dict[str, float]:
         """The reranker's logits by article; without those whose images are missing."""

@@ -20,6 +20,9 @@ from serving.stages import Stages
 _DIVERSE_DEPTH = 4
 """From how many times `k` articles the diverse ones are chosen."""
 
+_NEAR = 500
+"""Among how many of the closest articles a look finds the categories that are near."""
+
 _CATEGORIES_FOR_S = 30.0
 
 
@@ -86,16 +89,26 @@ class Searcher:
         return replace(found, hits=found.hits[: query.k])
 
     def look(self, seen: Seen, k: int, where: ArticleFilter, most: int, stages: Stages) -> dict[str, list[Hit]]:
-        """The `k` best articles of each category, of the `most` categories whose best article is closest."""
+        """The `k` best articles of each category, of the `most` categories whose best article is closest.
+
+        The closest articles of all show which these are, and often enough of each; only what they do not show is
+        searched for, category by category.
+        """
         with stages.stage("search"):
-            wanted = list(self.categories()) if where.category is None else [where.category]
-            found = {}
-            for category in wanted:
-                stages.check()
-                narrowed = replace(where, category=category)
-                found[category] = self.collection.search(seen.vector[None], k, narrowed)[0]
+            depth = max(k, _NEAR) if where.category is None else k
+            near = self.collection.search(seen.vector[None], depth, where)[0]
+            found: dict[str, list[Hit]] = {}
+            for hit in near:
+                found.setdefault(hit.payload["category"], []).append(hit)
+            if where.category is None and len(near) == depth:  # there are more than these
+                hidden = [each for each in self.categories() if each not in found] if len(found) < most else []
+                for category in [*found][:most] + hidden:
+                    stages.check()
+                    if len(found.get(category, [])) < k:
+                        narrowed = replace(where, category=category)
+                        found[category] = self.collection.search(seen.vector[None], k, narrowed)[0]
         best_first = sorted((each for each in found.items() if each[1]), key=lambda each: -each[1][0].score)
-        return dict(best_first[:most])
+        return {category: hits[:k] for category, hits in best_first[:most]}
 
     def similar(self, article_id: str, k: int, where: ArticleFilter) -> list[Hit] | None:
         """The `k` articles closest to an article, without itself; None when it is not in the collection."""

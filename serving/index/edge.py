@@ -132,8 +132,8 @@ class EdgeCollection:
         """Close the shard and remove the private copy; a second call does nothing."""
         if self._is_open:
             self._is_open = False
-            self._shard.close()
-            self._cleanup.close()
+            with self._cleanup:  # the copy goes even when the engine panics
+                self._shard.close()
 
     def _records(self, article_ids: Sequence[str], *, with_vector: bool = False) -> dict[str, edge.Record]:
         points = {point_id(article_id): article_id for article_id in article_ids}

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.shop import Shop
+
 ROOT = Path(__file__).parents[2]
 BUDGET_S = 2.0
 """Seconds of CPU time: the clock would count what runs beside the tests."""
@@ -36,6 +38,15 @@ took_s = time.process_time() - start
 import serving.client, serving.index.edge, serving.index.server, serving.pyfunc
 from mlflow.tracking import MlflowClient
 print(json.dumps({"took_s": took_s, "modules": sorted(sys.modules)}))
+"""
+
+_PREDICT = """
+import mlflow, sys
+from pathlib import Path
+
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/threadline@champion")
+print(model.predict([{"image": Path(sys.argv[2]).read_bytes()}]).shape)
 """
 
 
@@ -68,7 +79,10 @@ def test_the_client_needs_nothing_of_the_service() -> None:
 
 @pytest.mark.slow
 def test_the_service_runs_where_only_its_own_extra_is_installed(tmp_path: Path) -> None:
-    """A fresh environment with `threadline[serving]`: the service starts, lives, and says that nothing is published."""
+    """A fresh environment with `threadline[serving]`: the service starts, lives, and says that nothing is published.
+
+    Whoever has MLflow there, too, lets it predict with what was published elsewhere.
+    """
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[serving]"]
@@ -76,7 +90,7 @@ def test_the_service_runs_where_only_its_own_extra_is_installed(tmp_path: Path) 
     if done.returncode != 0 and ("No matching distribution" in done.stderr or "Connection" in done.stderr):
         pytest.skip(f"pip cannot reach a package index: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
-    absent = "import importlib.util as u; print([m for m in ('torch', 'dagster', 'pandas') if u.find_spec(m)])"
+    absent = "import importlib.util as u; print([m for m in ('torch', 'dagster') if u.find_spec(m)])"
     assert subprocess.check_output([python, "-c", absent], text=True, cwd=tmp_path).strip() == "[]"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -93,6 +107,12 @@ def test_the_service_runs_where_only_its_own_extra_is_installed(tmp_path: Path) 
         finally:
             service.terminate()
             service.wait(30)
+    shop = Shop(tmp_path / "shop")
+    shop.release(shop.package(1))
+    (tmp_path / "photo").write_bytes(shop.photo("a0"))
+    predict = [python, "-c", _PREDICT, shop.settings.tracking_uri, str(tmp_path / "photo")]
+    done = subprocess.run(predict, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.strip() == "(1, 33)", done.stderr
 
 
 def _status(url: str, service: subprocess.Popen[bytes]) -> int | None:

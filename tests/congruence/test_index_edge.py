@@ -79,6 +79,20 @@ def test_closing_removes_the_private_copy(tmp_path: Path) -> None:
     assert list((tmp_path / ".open").glob("[!.]*")) == []
 
 
+def test_the_private_copy_goes_even_when_the_engine_cannot_close(tmp_path: Path) -> None:
+    class Damaged:
+        def close(self) -> None:
+            raise BaseException("panic")
+
+    index = EdgeIndex(tmp_path)
+    collection = index.open(index.reconcile("c", make(4)).reference)
+    collection._shard.close()  # type: ignore[attr-defined]
+    collection._shard = Damaged()  # type: ignore[attr-defined]
+    with pytest.raises(BaseException, match="panic"):
+        collection.close()
+    assert list((tmp_path / ".open").glob("[!.]*")) == []
+
+
 def test_references_never_come_back(tmp_path: Path) -> None:
     index = EdgeIndex(tmp_path)
     one = index.reconcile("c", make(4)).reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +17,7 @@ from contracts.registry import Release
 from serving.app import create_app
 from serving.index import open_index
 from serving.inference import PackageSession
+from serving.registry import MlflowRegistry
 from serving.release import CurrentRelease, NoReleaseYet, ReleaseFollower, ReleaseLoader
 from serving.search import Searcher
 from tests.serving.fixtures import until
@@ -51,6 +53,26 @@ def test_the_old_one_is_closed_once_when_its_last_request_ends() -> None:
     assert new.closed == 1
 
 
+class Panic(BaseException):
+    """What the embedded engine raises when it fails within: no Exception."""
+
+
+class PanickingSearcher:
+    def close(self) -> None:
+        raise Panic("the shard is damaged")
+
+
+def test_what_does_not_close_fails_neither_the_last_request_nor_the_swap(caplog: pytest.LogCaptureFixture) -> None:
+    current, new = CurrentRelease(), FakeSearcher()
+    current.swap(PanickingSearcher())  # type: ignore[arg-type]
+    with current.lease():
+        current.swap(PanickingSearcher())  # type: ignore[arg-type]
+    assert "does not close" in caplog.text and "the shard is damaged" in caplog.text
+    current.swap(new)  # type: ignore[arg-type]
+    with current.lease() as now:
+        assert now is new
+
+
 def test_a_request_that_fails_gives_its_lease_back() -> None:
     current, searcher = CurrentRelease(), FakeSearcher()
     current.swap(searcher)  # type: ignore[arg-type]
@@ -76,6 +98,8 @@ class FakeRegistry:
 
 
 class FakeLoader:
+    error: BaseException = RuntimeError("broken")
+
     def __init__(self) -> None:
         self.loaded: list[Release] = []
         self.broken: set[str] = set()
@@ -84,7 +108,7 @@ class FakeLoader:
     def load(self, wanted: Release) -> Any:
         self.tries += 1
         if wanted.version in self.broken:
-            raise RuntimeError("broken")
+            raise self.error
         self.loaded.append(wanted)
         return FakeSearcher()
 
@@ -161,6 +185,51 @@ def test_who_wakes_the_follower_does_not_wait_for_the_pause_to_end() -> None:
     loader.broken = set()
     follower.wake()
     until(lambda: follower.problem is None)
+    follower.stop()
+
+
+def test_a_panic_while_loading_is_told_and_the_follower_goes_on() -> None:
+    registry, loader, current = FakeRegistry(), FakeLoader(), CurrentRelease()
+    follower = ReleaseFollower(registry, loader, current, 600.0, lambda *_: None)  # type: ignore[arg-type]
+    registry.says, loader.broken, loader.error = release("2"), {"2"}, Panic("the shard is damaged")
+    follower.start()
+    until(lambda: follower.problem is not None)
+    registry.says = release("3")
+    follower.wake()
+    until(lambda: current.is_there)
+    follower.stop()
+
+
+def test_what_was_loaded_when_the_service_had_stopped_is_closed_and_never_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serving.release._STOP_S", 0.05)
+    loading, go_on, searcher = threading.Event(), threading.Event(), FakeSearcher()
+
+    class SlowLoader:
+        def load(self, _: Release) -> Any:
+            loading.set()
+            assert go_on.wait(30)
+            return searcher
+
+    registry, current = FakeRegistry(), CurrentRelease()
+    registry.says = release("1")
+    follower = ReleaseFollower(registry, SlowLoader(), current, 600.0, lambda *_: None)  # type: ignore[arg-type]
+    follower.start()
+    assert loading.wait(30)
+    follower.stop()  # does not wait until the release is loaded
+    go_on.set()
+    until(lambda: searcher.closed == 1)
+    assert not current.is_there
+
+
+def test_a_registry_that_is_away_is_told_soon_and_does_not_hold_up_the_stop() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    registry = MlflowRegistry(address)  # nobody listens there any more
+    follower = ReleaseFollower(registry, FakeLoader(), CurrentRelease(), 600.0, lambda *_: None)  # type: ignore[arg-type]
+    follower.start()
+    until(lambda: follower.problem is not None, limit_s=20)
     follower.stop()
 
 

@@ -1,4 +1,4 @@
-"""The features that the reranker sees of an article."""
+"""What is ranked again, and the features that the reranker sees of an article."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.images import Picture, read
+from contracts.images import Picture, decode, read
 from contracts.index import Hit
+from serving.index import open_index
 from serving.inference import BATCH, PackageSession, pool
-from serving.rerank import ArticleFeatures
+from serving.ordering import Reranking
+from serving.rerank import DEPTH, ArticleFeatures, Reranker
 from serving.stages import DeadlinePassed, Stages
 from tests.serving.shop import Shop
 
@@ -35,6 +37,26 @@ def test_all_images_are_pooled_as_at_training(open_shop: Shop, session: PackageS
     found = features.of([hit("x", image=images[0], images=images), hit("y", image=images[1])], Stages())
     np.testing.assert_allclose(found["x"], pool(single, session.package.pooling), rtol=1e-5)
     np.testing.assert_allclose(found["y"], single[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["neural", "k-reciprocal"])
+def test_only_so_many_are_ranked_again_and_the_others_follow_as_they_came(
+    open_shop: Shop, session: PackageSession, monkeypatch: pytest.MonkeyPatch, way: Reranking
+) -> None:
+    release = open_shop.registry.champion()
+    assert release is not None
+    monkeypatch.setitem(DEPTH, way, 4)
+    collection = open_index(open_shop.settings.home, None).open(release.collection)
+    features = ArticleFeatures(session, open_shop.settings.data)
+    reranker = Reranker(release, session, collection, features)
+    photo = session.photo_vectors([decode(open_shop.photo("a4"))])[0]
+    hits = collection.search(photo[None], 12)[0][::-1]  # the closest last: any ranking again would move it
+    found = reranker.rank(photo, hits, way, Stages())
+    alone = reranker.rank(photo, hits[:4], way, Stages())
+    collection.close()
+    assert found.hits[:4] == alone.hits and found.hits[:4] != hits[:4]
+    assert found.hits[4:] == hits[4:]
+    assert found.logits == alone.logits
 
 
 def test_missing_images_are_left_out(open_shop: Shop, session: PackageSession) -> None:
