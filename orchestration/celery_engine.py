@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from celery import bootsteps
+from celery.signals import setup_logging
 from celery.worker import state
 from dagster._core.execution.retries import RetryMode
 from dagster_celery.executor import CeleryExecutor
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 
+from contracts.logs import log_to
 from orchestration.home import Home
 from orchestration.runs import held_by_run
 
@@ -45,14 +48,20 @@ def celery_steps(home: Home) -> dg.ExecutorDefinition:
 
 def work(broker_url: str, concurrency: int, queues: Sequence[str], visibility_s: float = VISIBILITY_S) -> int:
     """Work on steps, `concurrency` at a time, until SIGTERM; what was begun is finished. Returns an exit code."""
+    log_to(sys.stderr)
+    setup_logging.connect(_is_set_up)
     named: dict[str, Any] = {"broker": broker_url, "backend": broker_url, "config_source": _settings(visibility_s)}
     app = make_app(named)  # type: ignore[no-untyped-call]
     create_task(app, acks_late=True, reject_on_worker_lost=True)  # type: ignore[no-untyped-call]
     app.steps["consumer"].add(_HoldsOn)
     name = f"threadline-{os.getpid()}@{socket.gethostname()}"
-    worker = app.Worker(concurrency=concurrency, queues=list(queues), hostname=name, loglevel="INFO")
+    worker = app.Worker(concurrency=concurrency, queues=list(queues), hostname=name, loglevel="INFO", quiet=True)
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _is_set_up(**_: Any) -> None:
+    """Keep Celery from setting logging up: it takes the error stream's place, and drops what is logged to it there."""
 
 
 def _settings(visibility_s: float) -> dict[str, Any]:
@@ -62,6 +71,7 @@ def _settings(visibility_s: float) -> dict[str, Any]:
         "broker_transport_options": {"visibility_timeout": visibility_s, **sweep},
         "broker_connection_retry_on_startup": True,
         "worker_prefetch_multiplier": 1,
+        "worker_redirect_stdouts": False,
     }
 
 

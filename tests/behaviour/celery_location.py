@@ -3,13 +3,17 @@
 Each picture is a line `<process group> <method>` in `computed.log` of the workspace.
 """
 
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts.logs import log_to
 from orchestration.definitions import build_definitions
+from orchestration.run_log import log_runs_here
 from orchestration.services import Services
 from serving.inference import PackageSession
 from tests.behaviour.tiny import TinyWorkspace
@@ -32,5 +36,7 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
 for name in ("article_features", "segment"):
     setattr(PackageSession, name, _noted(getattr(PackageSession, name)))
 
+log_to(sys.stderr, logging.WARNING)  # as the code location of every workspace does
+log_runs_here()
 services = Services(engine="celery", broker_url=os.environ["THREADLINE_BROKER_URL"])
 definitions = build_definitions(TinyWorkspace(ROOT, services=services))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -64,6 +66,13 @@ def test_a_worker_is_killed_and_another_finishes_its_step(place: Path, checkout:
     assert 4 < by_killed < 8, "it was killed in the second partition of the chunk"
     assert len(finished["article_features"]) == by_killed + 4, "the first partition was not computed again"
     assert len(finished["segment"]) == 4, "nor was the other run's step"
+    lines = [line for name in workers for line in logged(place / f"worker-{name}.log")]
+    assert {*DISTRIBUTED} <= {line.get("asset") for line in lines if line.get("run")}
+
+
+def logged(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log, each of which is an object."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def prepare(world: World) -> None:
