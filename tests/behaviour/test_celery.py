@@ -19,9 +19,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from contracts.batches import Article
+from contracts.batches import Article, write_catalogue_batch
+from contracts.files import sha256_of_file
 from orchestration.definitions import build_definitions
 from orchestration.execution import materialize
+from orchestration.expectations.verdict import VERDICT, read_verdict
 from orchestration.freshness import Lineage
 from orchestration.instance import open_instance
 from orchestration.runs import RUNNER_TAG
@@ -36,9 +38,10 @@ DISTRIBUTED = ("article_dna", "masks")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server here")
 def test_a_worker_is_killed_and_another_finishes_its_step(place: Path, checkout: Path) -> None:
-    """The masks of a street batch and the features of two catalogue batches, on two workers."""
+    """The masks of a street batch, the features of two catalogue batches, and a delivery to judge, on two workers."""
     world = World(place)
     prepare(world)
+    delivery = deliver_what_is_no_picture(world)
     with ExitStack() as stack:
         broker = stack.enter_context(redis(place))
         environment = {**os.environ, "THREADLINE_WORKSPACE": str(place), "THREADLINE_BROKER_URL": broker}
@@ -57,6 +60,7 @@ def test_a_worker_is_killed_and_another_finishes_its_step(place: Path, checkout:
         waits = out_of_date(world)
         assert ("article_dna", CHUNK[0]) not in waits and ("article_dna", CHUNK[1]) in waits
         until(place, lambda: runs(world) == 2 * [dg.DagsterRunStatus.SUCCESS])
+        until(place, (world.workspace.places.report("catalogue", delivery) / VERDICT).is_file)
 
     assert not out_of_date(world)
     assert len(runs(world)) == 2, "the run of the killed worker went on, and no other took its place"
@@ -66,8 +70,20 @@ def test_a_worker_is_killed_and_another_finishes_its_step(place: Path, checkout:
     assert 4 < by_killed < 8, "it was killed in the second partition of the chunk"
     assert len(finished["article_features"]) == by_killed + 4, "the first partition was not computed again"
     assert len(finished["segment"]) == 4, "nor was the other run's step"
+    assert read_verdict(world.workspace.places.report("catalogue", delivery)).status == "rejected"
     lines = [line for name in workers for line in logged(place / f"worker-{name}.log")]
-    assert {*DISTRIBUTED} <= {line.get("asset") for line in lines if line.get("run")}
+    assert {*DISTRIBUTED, "judge"} <= {line.get("asset") for line in lines if line.get("run")}
+    assert [line for line in lines if line.get("asset") == "judge" and "rejected" in line["message"]]
+
+
+def deliver_what_is_no_picture(world: World) -> str:
+    """Drop a batch of one article that will be rejected; returns its name."""
+    root = world.workspace.places.delivered("catalogue", "no-picture")
+    root.mkdir(parents=True)
+    (root / "one.jpg").write_text("<html>404</html>")
+    digest = sha256_of_file(root / "one.jpg")
+    write_catalogue_batch(root, [Article("no-picture", category="top", images=("one.jpg",), sha256=(digest,))])
+    return root.name
 
 
 def logged(log: Path) -> list[dict[str, Any]]:
