@@ -1,7 +1,8 @@
 """Steps on Celery's workers, with Redis between: no step is lost with its worker, and none is handed out twice.
 
 A message is acknowledged when its step is done. While a worker lives it says so every third of the visibility
-timeout, for every message that it holds; so the timeout can be short although a training takes hours. What a worker
+timeout, for every message that it holds, also while it stops; so the timeout can be short although a training takes
+hours. What a worker
 held that died is handed to another once the timeout has passed, or at once where only the process of the step died.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -99,18 +102,28 @@ class _HoldsOn(bootsteps.StartStopStep):  # type: ignore[misc] # celery comes wi
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        every_s = consumer.app.conf.broker_transport_options["visibility_timeout"] / 3
-        self._timer = consumer.timer.call_repeatedly(every_s, _hold_on, (consumer.task_consumer.channel,))
+        self._every_s = consumer.app.conf.broker_transport_options["visibility_timeout"] / 3
+        self._channel = consumer.task_consumer.channel
+        self._timer = consumer.timer.call_repeatedly(self._every_s, _hold_on, (self._channel,))
 
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._timer is not None and consumer.blueprint.state == bootsteps.CLOSE:
+            threading.Thread(target=self._until_exit, daemon=True).start()
+
+    def _until_exit(self) -> None:
+        """The worker was asked to stop and waits for its steps, and no timer of its runs any more."""
+        while True:
+            with suppress(*self._channel.connection_errors):
+                _hold_on(self._channel)
+            time.sleep(self._every_s)
 
 
 def _hold_on(channel: Any) -> None:
     """Begin the visibility timeout anew for what this worker holds; what was taken from it stays taken."""
     now = time.time()
-    held = {request.message.delivery_tag: now for request in state.reserved_requests}
+    held = {request.message.delivery_tag: now for request in tuple(state.requests.values())}
     if held:
         with channel.conn_or_acquire() as redis:
             redis.zadd(channel.unacked_index_key, held, xx=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from contracts.logs import log_to
 from orchestration.definitions import build_definitions
+from orchestration.resources import services_from_environment
 from orchestration.run_log import log_runs_here
-from orchestration.services import Services
 from serving.inference import PackageSession
 from tests.behaviour.tiny import TinyWorkspace
 
@@ -38,5 +38,4 @@ for name in ("article_features", "segment"):
 
 log_to(sys.stderr, logging.WARNING)  # as the code location of every workspace does
 log_runs_here()
-services = Services(engine="celery", broker_url=os.environ["THREADLINE_BROKER_URL"])
-definitions = build_definitions(TinyWorkspace(ROOT, services=services))
+definitions = build_definitions(TinyWorkspace(ROOT, services=services_from_environment()))
