@@ -112,7 +112,7 @@ def judge(context: dg.OpExecutionContext, config: DeliveryConfig) -> None:
     context.log.info("\n".join(verdict.lines()))
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job
 def intake() -> None:
     """Judges one delivery."""
     judge()

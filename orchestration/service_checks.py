@@ -27,6 +27,7 @@ from serving.index.difference import REBUILD
 from serving.registry import sqlite_file
 
 _TIMEOUT_S = 5
+_WORKERS_ANSWER_S = 2.0
 _LEAST_POSTGRES = 12
 _CLOCKS_APART_S = 30.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -145,18 +146,35 @@ def check_index(serving: Release, workspace: Workspace) -> Iterator[Finding]:
         yield Finding("index", "failed", f"{serving.collection} holds {count:,} articles, not {wanted:,}", REBUILD)
 
 
-def _broker(workspace: Workspace) -> Iterator[Finding]:
+def _engine(workspace: Workspace) -> Iterator[Finding]:
     services = workspace.services
-    if services.engine != "celery" or services.broker_url is None:
+    if services.engine == "celery" and services.broker_url is not None:
+        yield from _celery(services.broker_url)
+    elif services.engine == "kubernetes":
+        remedy = "see there that the pods of Dagster's chart are ready: kubectl get pods"
+        yield Finding("engine", "warning", "jobs of Kubernetes; the cluster is not checked from here", remedy)
+    else:
         yield Finding("engine", "ok", services.engine)
-        return
+
+
+def _celery(broker_url: str) -> Iterator[Finding]:
+    """Reach Redis, write to it, and call the workers."""
+    from celery import Celery
     from redis import Redis
 
-    broker = Redis.from_url(services.broker_url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+    broker = Redis.from_url(broker_url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     release = broker.info("server")["redis_version"]
-    yield Finding("engine", "ok", f"Celery over Redis {release} at {without_password(services.broker_url)}")
+    probe = f"threadline-doctor-{uuid.uuid4().hex[:8]}"
+    broker.set(probe, "here", ex=60)
+    broker.delete(probe)
+    yield Finding("engine", "ok", f"Celery over Redis {release} at {without_password(broker_url)}")
     seconds, microseconds = broker.time()
     yield from _same_clock("engine", seconds + microseconds / 1e6)
+    answers = len(Celery(broker=broker_url, set_as_current=False).control.ping(timeout=_WORKERS_ANSWER_S))
+    if answers:
+        yield Finding("workers", "ok", f"{answers} answer")
+    else:
+        yield Finding("workers", "warning", "none answers", "start `threadline worker` on a machine that is to work")
 
 
 def _postgres(name: str, address: str, variable: str) -> Iterator[Finding]:
@@ -227,6 +245,6 @@ CHECKS: dict[str, Check] = {
     "derived tables": _derived,
     "dvc": _dvc,
     "qdrant": _qdrant,
-    "engine": _broker,
+    "engine": _engine,
 }
 """The check of each service, by the name that its findings have."""

@@ -34,8 +34,8 @@ def code_location(
             lost = fail_dead_runs(instance, found.home, "daemon")
         if lost:
             console.print(f"{lost} runs had lost their process; what they were making is made again.")
-        definitions = ("-m", "orchestration.definitions")
-        command = (sys.executable, "-m", "dagster", "api", "grpc", *definitions, "-h", host, "-p", str(port))
+        told = ("-m", "orchestration.definitions", "-h", host, "-p", str(port), "--log-format", "json")
+        command = (sys.executable, "-m", "dagster", "api", "grpc", *told)
         raise typer.Exit(_run(command, service_environment(found, host, port)))
 
 

@@ -3,14 +3,18 @@
 Each picture is a line `<process group> <method>` in `computed.log` of the workspace.
 """
 
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts.logs import log_to
 from orchestration.definitions import build_definitions
-from orchestration.services import Services
+from orchestration.resources import services_from_environment
+from orchestration.run_log import log_runs_here
 from serving.inference import PackageSession
 from tests.behaviour.tiny import TinyWorkspace
 
@@ -32,5 +36,6 @@ def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
 for name in ("article_features", "segment"):
     setattr(PackageSession, name, _noted(getattr(PackageSession, name)))
 
-services = Services(engine="celery", broker_url=os.environ["THREADLINE_BROKER_URL"])
-definitions = build_definitions(TinyWorkspace(ROOT, services=services))
+log_to(sys.stderr, logging.WARNING)  # as the code location of every workspace does
+log_runs_here()
+definitions = build_definitions(TinyWorkspace(ROOT, services=services_from_environment()))

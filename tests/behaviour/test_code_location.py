@@ -71,6 +71,8 @@ def test_it_holds_the_lock_fails_dead_runs_and_passes_sigterm_on(tmp_path: Path,
         assert process.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
         assert psutil.wait_procs(family, timeout=5)[1] == [], "the server ended with it"
         assert not is_held(workspace.home.lock(lock_of("daemon")))
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert [line for line in lines if line.startswith("{") and "orchestration.definitions" in line], lines
     finally:
         process.kill()
         process.wait()

@@ -124,9 +124,18 @@ def test_the_final_stage_builds_nothing_and_is_nobody(name: str, checkout: Path)
     assert final.index("USER 10001") < final.index("CMD")
 
 
-def test_the_image_of_the_service_takes_no_training_stack(checkout: Path) -> None:
-    text = (checkout / "docker" / "Dockerfile.serving").read_text(encoding="utf-8")
-    assert '".[serving,tracing]"' in text
+def test_the_image_of_the_service_is_what_is_locked_and_no_more(checkout: Path) -> None:
+    build = (checkout / "docker" / "Dockerfile.serving").read_text(encoding="utf-8").replace("\\\n", "")
+    locks = re.findall(r"--requirement locks/(\S+)\.txt", build)
+    assert locks == ["serving", "tracing"]
+    assert "torch" not in "".join((checkout / "locks" / f"{name}.txt").read_text(encoding="utf-8") for name in locks)
+    for install in re.findall(r"pip install ([^&\n]*)", build):
+        assert "--require-hashes" in install or "--no-deps" in install, install
+
+
+def test_programs_of_dagster_log_json(compose: dict[str, Any]) -> None:
+    for name in ("dagster-webserver", "dagster-daemon"):
+        assert compose["services"][name]["command"].endswith("--log-format json")
 
 
 def _filled(value: str) -> str:

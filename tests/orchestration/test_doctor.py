@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from typer.testing import CliRunner
 
 from contracts.files import write_text
@@ -19,6 +20,7 @@ from orchestration.cli.main import app
 from orchestration.findings import Finding, carried_out
 from orchestration.resources import VARIABLES, Workspace
 from orchestration.services import Services
+from tests.services.servers import running_redis
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -102,6 +104,24 @@ def test_a_service_that_is_away_is_told_without_its_password(root: Path, name: s
     found = worst(root, name, **{key: value.format(port=port) for key, value in services.items()})
     assert found.state == "failed" and found.remedy
     assert "s3cret" not in f"{found.what} {found.remedy}"
+
+
+def test_a_redis_is_written_to_and_no_worker_is_told(root: Path) -> None:
+    with running_redis() as broker:
+        found = doctor.examine(Workspace(root, Services(engine="celery", broker_url=broker)))
+        assert {one.state for one in named(found, "engine")} == {"ok"}
+        (workers,) = named(found, "workers")
+        assert workers.state == "warning" and "threadline worker" in workers.remedy
+        left = [key for key in Redis.from_url(broker).scan_iter() if not key.startswith(b"_kombu.")]
+        assert left == [], "but what Celery itself keeps there"
+        Redis.from_url(broker).config_set("maxmemory", "1")
+        (full,) = named(doctor.examine(Workspace(root, Services(engine="celery", broker_url=broker))), "engine")
+        assert full.state == "failed" and "maxmemory" in full.what
+
+
+def test_a_cluster_that_nobody_asked_is_not_called_well(root: Path) -> None:
+    found = worst(root, "engine", engine="kubernetes")
+    assert found.state == "warning" and "not checked" in found.what
 
 
 def test_a_place_that_may_not_be_written_is_told(root: Path, tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from dagster_k8s import k8s_job_executor
 from pydantic import ValidationError
 
 from contracts.errors import ThreadlineError
+from contracts.files import write_text
 from orchestration.attempts import DEATHS_A_RUN, Attempt, attempt, read_attempt
+from orchestration.definitions import build_definitions
 from orchestration.executors import executor_of
 from orchestration.home import Home
-from orchestration.resources import services_from_environment
-from orchestration.services import Services
+from orchestration.incoming import intake
+from orchestration.resources import Workspace, services_from_environment
+from orchestration.services import Engine, Services
 
 
 def test_the_setting_chooses_the_executor(tmp_path: Path) -> None:
@@ -22,6 +25,13 @@ def test_the_setting_chooses_the_executor(tmp_path: Path) -> None:
     assert executor_of(Home(tmp_path, Services(engine="multiprocess"))).name == "multiprocess"
     assert executor_of(Home(tmp_path, Services(engine="kubernetes"))) is k8s_job_executor
     assert executor_of(Home(tmp_path, Services(engine="celery", broker_url="redis://localhost"))).name == "celery"
+
+
+@pytest.mark.parametrize(("engine", "executor"), [("process", "in_process"), ("celery", "celery")])
+def test_a_delivery_is_judged_by_the_engine_too(tmp_path: Path, engine: Engine, executor: str) -> None:
+    write_text(tmp_path / "threadline.toml", 'preset = "demo"\n')
+    workspace = Workspace(tmp_path, Services(engine=engine, broker_url="redis://localhost"))
+    assert build_definitions(workspace).resolve_job_def(intake.name).executor_def.name == executor
 
 
 def test_an_engine_whose_packages_are_missing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Real servers for tests, each on a free port and gone afterwards: PostgreSQL as an unprivileged user, and S3."""
+"""Real servers for tests, each on a free port and gone afterwards: PostgreSQL and Redis as nobody, and S3."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,32 @@ def postgres_programs() -> Path | None:
     return Path(program).resolve().parent if program else None
 
 
+def unprivileged(place: Path) -> dict[str, Any]:
+    """How `subprocess` starts a server in `place`: as `nobody`, who then owns it, where the tests run as root."""
+    quiet = {"cwd": place, "stdout": subprocess.DEVNULL}
+    if os.geteuid() != 0:
+        return quiet
+    shutil.chown(place, "nobody")
+    return {**quiet, "user": "nobody", "group": "nogroup", "extra_groups": ()}
+
+
+@contextmanager
+def running_redis() -> Iterator[str]:
+    """The address of a fresh server that keeps nothing, `redis://127.0.0.1:PORT/0`."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server here")
+    place, port = Path(tempfile.mkdtemp(prefix="threadline-redis-")), free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(command, **unprivileged(place)) as server:
+        try:
+            while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.kill()
+            shutil.rmtree(place, ignore_errors=True)
+
+
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """The address of a fresh server, `postgresql+psycopg2://shop:…@127.0.0.1:PORT`, without a database's name.
@@ -41,10 +68,7 @@ def running_postgres() -> Iterator[str]:
     if programs is None:
         pytest.skip("PostgreSQL's programs are not installed (initdb is missing)")
     place, port = Path(tempfile.mkdtemp(prefix="threadline-postgres-")), free_port()
-    owner: dict[str, Any] = {"cwd": place, "stdout": subprocess.DEVNULL}
-    if os.geteuid() == 0:
-        shutil.chown(place, "nobody")
-        owner |= {"user": "nobody", "group": "nogroup", "extra_groups": ()}
+    owner = unprivileged(place)
     (place / "password").write_text(PASSWORD)
     (place / "password").chmod(0o644)
     data = str(place / "data")
