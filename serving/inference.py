@@ -35,6 +35,10 @@ class PackageSession:
         name, self._runners = load_graphs(root, self.package, threads, runtime)
         self.precision: str = name
 
+    def prepare_for_many(self) -> None:
+        """Make what the graphs that were used need to compute fast in several threads at once; takes seconds."""
+        self._runners.prepare_for_many()
+
     def segment(self, pictures: Sequence[Picture], batch: int = BATCH) -> list[Mask]:
         """The person mask of each picture, (H, W) bool at the picture's own resolution.
 

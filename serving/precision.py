@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +37,53 @@ _TIE = 0.01
 _FEW = 4
 """Pictures at a time, and as many as the segmenter, which takes longest, is checked on."""
 
-Runners = dict[Graph, Runner]
+Runners = Mapping[Graph, Runner]
+
+
+class Graphs(Mapping[Graph, Runner]):
+    """The graphs of the package in `root` by `engine`, each loaded when it is first asked for.
+
+    `exact`: all of them in float32. Safe to read from several threads.
+    """
+
+    def __init__(self, engine: Engine, root: Path, package: ModelPackage, *, exact: bool = False) -> None:
+        self._engine = engine
+        self._root = root
+        self._package = package
+        self._exact = exact
+        self._loaded: dict[Graph, Runner] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, graph: Graph) -> Runner:
+        if graph not in self._package.files:
+            raise KeyError(graph)
+        if graph not in self._loaded:
+            with self._lock:
+                if graph not in self._loaded:
+                    self._loaded[graph] = self._load(graph)
+        return self._loaded[graph]
+
+    def __contains__(self, graph: object) -> bool:
+        return graph in self._package.files
+
+    def __iter__(self) -> Iterator[Graph]:
+        return iter(self._package.files)
+
+    def __len__(self) -> int:
+        return len(self._package.files)
+
+    def load_all(self) -> None:
+        """Load every graph now."""
+        for graph in self:
+            self[graph]
+
+    def prepare_for_many(self) -> None:
+        """See `Engine.prepare_for_many`: of the graphs that are loaded."""
+        self._engine.prepare_for_many()
+
+    def _load(self, graph: Graph) -> Runner:
+        exact = self._exact or not takes_pictures(graph)
+        return self._engine.load(graph_path(self._root, graph), exact=exact)
 
 
 _FILES = (__file__, openvino_split.__file__, reference_pictures.__file__)
@@ -43,8 +91,10 @@ _COMPARISON = sha256_of_bytes(b"".join(Path(code).read_bytes() for code in _FILE
 """What this module, the cut into precisions and the pictures are: another comparison may judge otherwise."""
 
 
-def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime: str | None) -> tuple[Runtime, Runners]:
-    """Every graph of the package in `root`, ready to run, and the runtime that runs them.
+def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime: str | None) -> tuple[Runtime, Graphs]:
+    """The graphs of the package in `root`, and the runtime that runs them.
+
+    They are loaded at once, but where the runtime is known to run them on this machine: then each when it is needed.
 
     With `runtime` given, that one, with a warning where it does not agree with float32 on reference pictures;
     otherwise the first of `AUTOMATIC` that works and agrees. Raises ThreadlineError for an unknown or unusable one.
@@ -63,7 +113,9 @@ def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime:
             _log.info("%s: %s differs too much from float32 on this model", root, name)
         except Exception as error:  # each runtime has its own; whatever it is, the next one is tried
             _log.info("%s: %s cannot be used (%s)", root, name, str(error).partition("\n")[0])
-    return AUTOMATIC[-1], _load(engine(AUTOMATIC[-1], threads), root, package)
+    last = Graphs(engine(AUTOMATIC[-1], threads), root, package)
+    last.load_all()
+    return AUTOMATIC[-1], last
 
 
 def takes_pictures(graph: Graph) -> bool:
@@ -129,33 +181,32 @@ def _known(runtime: str) -> Runtime:
     raise ThreadlineError(f"'{runtime}' is no runtime", f"choose one of {', '.join(RUNTIMES)}")
 
 
-def _runners(name: Runtime, threads: int | None, root: Path, package: ModelPackage) -> tuple[Runners, bool]:
-    """Every graph by the runtime `name`, and whether it agrees with float32; carefully where it does so only then."""
+def _runners(name: Runtime, threads: int | None, root: Path, package: ModelPackage) -> tuple[Graphs, bool]:
+    """The graphs by the runtime `name`, and whether it agrees with float32; carefully where it does so only then."""
     candidate = engine(name, threads)
-    runners = _load(candidate, root, package)
+    runners = Graphs(candidate, root, package)
     if _agrees(candidate, runners, root, package):
         return runners, True
     if name != "openvino-bfloat16" or "segmenter" not in package.files:
         return runners, False
     candidate = engine(name, threads, careful=True)
-    runners = _load(candidate, root, package)
+    runners = Graphs(candidate, root, package)
     return runners, _agrees(candidate, runners, root, package)
 
 
-def _load(chosen: Engine, root: Path, package: ModelPackage) -> Runners:
-    return {graph: chosen.load(graph_path(root, graph), exact=not takes_pictures(graph)) for graph in package.files}
-
-
-def _agrees(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
+def _agrees(candidate: Engine, runners: Graphs, root: Path, package: ModelPackage) -> bool:
     """Whether `candidate` gives what float32 gives; found out once on a machine, and noted beside the package."""
     if candidate.name in EXACT:
+        runners.load_all()
         return True
     if candidate.identity is None:
+        runners.load_all()
         return _compare(candidate, runners, root, package)
     notes = root.with_name(f"{root.name}.runtimes.json")
     noted: dict[str, bool] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
     key = f"{package.digest} {candidate.identity}, comparison {_COMPARISON}"
     if key not in noted:
+        runners.load_all()
         noted[key] = _compare(candidate, runners, root, package)
         with suppress(OSError):  # a folder that cannot be written is looked at again
             write_json(notes, noted)
@@ -163,8 +214,8 @@ def _agrees(candidate: Engine, runners: Runners, root: Path, package: ModelPacka
 
 
 def _compare(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
-    loaded = {graph: candidate.load(graph_path(root, graph), exact=True) for graph in package.files}
-    found, exact = reference_outputs(runners, package), reference_outputs(loaded, package)
+    found = reference_outputs(runners, package)
+    exact = reference_outputs(Graphs(candidate, root, package, exact=True), package)
     for graph in found:
         reached = agreement(graph, found[graph], exact[graph])
         _log.debug("%s: %s agrees with float32 to %.5f", root, graph, reached)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -105,9 +107,11 @@ class ReleaseLoader:
 
     def load(self, release: Release) -> Searcher:
         """Fetch, open and warm the release. Raises whatever keeps it from answering."""
-        collection = self._index.open(release.collection)  # first, because a package takes seconds
+        with ThreadPoolExecutor(1, "package") as beside:  # both take long, and little of it is Python
+            loading = beside.submit(copy_context().run, self._session, release)
+            collection = self._index.open(release.collection)
         try:
-            session, features = self._session(release)
+            session, features = loading.result()
             searcher = Searcher(release, session, collection, features)
             searcher.warm()
         except BaseException:
@@ -210,6 +214,16 @@ class ReleaseFollower:
         self._serving, self.problem, self._failure = release, None, None
         self._loaded(release, True)
         _LOG.info("version %s with %s serves", release.version, release.collection)
+        self._prepare(searcher, release)
+
+    def _prepare(self, searcher: Searcher, release: Release) -> None:
+        """Only once it serves: nobody waits for it, a service is ready sooner, and the old release is gone by then."""
+        try:
+            searcher.prepare()
+        except BaseException:
+            _LOG.exception("version %s serves, but slowly where several search at once", release.version)
+        else:
+            _LOG.info("version %s is prepared for several searches at once", release.version)
 
     def _postpone(self, release: Release) -> None:
         pause_s, before = self._poll_s, self._failure

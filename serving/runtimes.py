@@ -70,6 +70,10 @@ class Engine(Protocol):
         """
         ...
 
+    def prepare_for_many(self) -> None:
+        """Make what the loaded graphs need to compute fast side by side; takes as long as loading them did."""
+        ...
+
 
 def engine(runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> Engine:
     """The engine of `runtime`, on `threads` threads (None: as many as the runtime finds fit).
@@ -99,6 +103,9 @@ class OnnxRuntimeEngine:
         """The graph at `path`; it is always float32."""
         return _runner(_session(path, [("CPUExecutionProvider", {})], self._threads))
 
+    def prepare_for_many(self) -> None:
+        """Nothing: a graph computes in one way."""
+
 
 class OnnxGpuEngine:
     """ONNX Runtime on an NVIDIA GPU, through CUDA or TensorRT, in less than float32."""
@@ -124,6 +131,9 @@ class OnnxGpuEngine:
         if self._provider not in session.get_providers():
             raise ThreadlineError(f"ONNX Runtime cannot use its {self._provider} here", remedy)
         return _runner(session)
+
+    def prepare_for_many(self) -> None:
+        """Nothing: a graph computes in one way."""
 
 
 class OpenVinoEngine:
@@ -170,6 +180,10 @@ class OpenVinoEngine:
         if device != "CPU" or self._threads is not None:
             return runner(_SOON | ({_THREADS: self._threads} if device == "CPU" else {}))
         return self._crowd.computation(runner(_SOON), lambda: runner(_MANY))
+
+    def prepare_for_many(self) -> None:
+        """Compile the graphs once more, for what runs beside others; until then that runs as if alone."""
+        self._crowd.prepare()
 
     def _compiled(self, model: Any, device: str, hints: Mapping[str, Any]) -> Any:
         return self._core.compile_model(model, device, dict(hints))

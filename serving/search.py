@@ -133,6 +133,13 @@ class Searcher:
         self.search(self.see(blank, stages), Query(1), stages)
         self.categories()
 
+    def prepare(self) -> None:
+        """Make what the first answer did not need, so that no request waits for it; takes seconds beside requests."""
+        if "neural" in self.rerankings:
+            features = self.session.article_features([np.full((1, 1, 3), WHITE, dtype=np.uint8)])
+            self.session.rerank(np.zeros(self.session.package.dimension, dtype=np.float32), features)
+        self.session.prepare_for_many()
+
     def close(self) -> None:
         """Give the collection back."""
         self.collection.close()

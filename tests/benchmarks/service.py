@@ -60,15 +60,19 @@ def main() -> None:
         settings = Settings(home=Path(folder) / "home", data=Path(folder) / "data", query_log="off")
         publish(settings, package, asked.articles)
         start = time.perf_counter()
+        with service(settings):
+            first_s = time.perf_counter() - start
+        start = time.perf_counter()
         with service(settings) as (url, process):
-            ready_s = time.perf_counter() - start
+            again_s = time.perf_counter() - start
             photos = [_photo(path) for path in sorted(settings.samples.glob("*.jpg"))]
             ask(url, photos, requests=40)
             alone = ask(url, photos, requests=asked.requests)
             together = ask_together(url, photos, asked.seconds)
             resident_mib = _resident_mib(process)
     print(f"\n{asked.articles:,} articles, {read_package(package).method}, {os.cpu_count()} cores\n")
-    print(f"start to ready {ready_s:.1f} s, resident memory {resident_mib:,.0f} MiB\n")
+    print(f"start to ready {first_s:.1f} s on a machine that never ran the package, {again_s:.1f} s from then on")
+    print(f"resident memory {resident_mib:,.0f} MiB\n")
     _print_latency(alone)
     _print_together(together, asked.seconds)
 

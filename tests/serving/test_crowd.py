@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,34 +13,47 @@ from serving.crowd import Crowd
 WAIT_S = 10.0
 
 
-def test_what_runs_alone_never_makes_the_other_way() -> None:
-    run = Crowd().computation(lambda number: ("alone", number), lambda: pytest.fail("nobody else runs"))
-    assert [run(number) for number in range(3)] == [("alone", 0), ("alone", 1), ("alone", 2)]
-
-
-def test_beside_others_the_other_way_is_made_once_and_left_again() -> None:
-    crowd, made = Crowd(), []
+@contextmanager
+def beside_another(crowd: Crowd) -> Iterator[None]:
+    """Another computation of the crowd runs until the block ends."""
     inside, leave = threading.Event(), threading.Event()
 
-    def held(_: int) -> str:
+    def held() -> None:
         inside.set()
         assert leave.wait(WAIT_S)
-        return "held"
+
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(crowd.computation(held, lambda: held))
+        assert inside.wait(WAIT_S)
+        try:
+            yield
+        finally:
+            leave.set()
+        running.result(WAIT_S)
+
+
+def test_beside_others_the_other_way_is_taken_and_left_again() -> None:
+    crowd, made = Crowd(), []
 
     def make() -> Callable[[int], str]:
         made.append(1)
         return lambda number: f"together {number}"
 
-    hold = crowd.computation(held, lambda: held)
     run = crowd.computation(lambda number: f"alone {number}", make)
-    with ThreadPoolExecutor(1) as other:
-        running = other.submit(hold, 0)
-        assert inside.wait(WAIT_S)
+    crowd.prepare()
+    crowd.prepare()
+    assert run(0) == "alone 0"
+    with beside_another(crowd):
         assert [run(1), run(2)] == ["together 1", "together 2"]
-        leave.set()
-        assert running.result(WAIT_S) == "held"
     assert run(3) == "alone 3"
     assert made == [1]
+
+
+def test_who_computes_never_makes_the_other_way() -> None:
+    crowd = Crowd()
+    run = crowd.computation(lambda: "alone", lambda: pytest.fail("nobody prepares"))
+    with beside_another(crowd):
+        assert run() == "alone"
 
 
 def test_who_comes_while_the_other_way_is_made_does_not_wait() -> None:
@@ -51,13 +66,20 @@ def test_who_comes_while_the_other_way_is_made_does_not_wait() -> None:
         return lambda: "together"
 
     run = crowd.computation(lambda: "alone", make)
-    nested = crowd.computation(lambda: run(), lambda: run)  # run is never alone within it
-    with ThreadPoolExecutor(1) as other:
-        first = other.submit(nested)
+    with ThreadPoolExecutor(1) as follower, beside_another(crowd):
+        preparing = follower.submit(crowd.prepare)
         assert making.wait(WAIT_S)
         assert run() == "alone"
         made.set()
-        assert first.result(WAIT_S) == "together"
+        preparing.result(WAIT_S)
+        assert run() == "together"
+
+
+def test_what_nobody_uses_any_more_is_not_prepared() -> None:
+    crowd = Crowd()
+    crowd.computation(lambda: "alone", lambda: pytest.fail("it is gone"))
+    gc.collect()
+    crowd.prepare()
 
 
 def test_one_that_fails_has_left() -> None:
@@ -67,4 +89,6 @@ def test_one_that_fails_has_left() -> None:
     crowd = Crowd()
     with pytest.raises(ValueError):
         crowd.computation(fail, lambda: fail)()
-    assert crowd.computation(lambda: "alone", lambda: pytest.fail("nobody else runs"))() == "alone"
+    run = crowd.computation(lambda: "alone", lambda: lambda: "together")
+    crowd.prepare()
+    assert run() == "alone"

@@ -28,6 +28,10 @@ FIRST_HALF = ("a0", "a1", "a2", "a3", "a4", "a5")
 
 class FakeSearcher:
     closed = 0
+    prepared = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
 
     def close(self) -> None:
         self.closed += 1
@@ -200,6 +204,23 @@ def test_a_panic_while_loading_is_told_and_the_follower_goes_on() -> None:
     follower.stop()
 
 
+def test_what_several_requests_at_once_need_is_made_once_the_release_serves(followed) -> None:
+    follower, registry, _, told = followed
+    registry.says = release("1")
+
+    class FailingSearcher(FakeSearcher):
+        def prepare(self) -> None:
+            assert told == [("1", True)]
+            self.prepared += 1
+            raise Panic("no memory")
+
+    searcher = FailingSearcher()
+    follower._loader.load = lambda _: searcher
+    follower.look()
+    follower.look()
+    assert searcher.prepared == 1 and follower.problem is None and searcher.closed == 0
+
+
 def test_what_was_loaded_when_the_service_had_stopped_is_closed_and_never_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -257,7 +278,6 @@ def test_a_package_that_is_open_stays_so_when_its_collection_fails(shop: Shop, m
     loader = ReleaseLoader(shop.registry, index, settings.packages, settings.data, open_session)
     with pytest.raises(ThreadlineError):
         loader.load(replace(first, collection="nowhere"))
-    assert opened == []  # a package that cannot be searched with is not opened
     with monkeypatch.context() as patched:
         patched.setattr(Searcher, "warm", lambda _: 1 / 0)
         for _ in range(2):
