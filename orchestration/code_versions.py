@@ -9,6 +9,7 @@ that is not committed yet.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 import tomllib
 from importlib.metadata import version
@@ -47,8 +48,12 @@ def code_version(modules: tuple[str, ...], libraries: tuple[str, ...] = ()) -> s
     return digest_of([behaviours, {library: version(library) for library in libraries}])[:16]
 
 
+@functools.cache
 def module_digest(source: str) -> str:
-    """The digest of the syntax tree of a module's `source`, 16 hexadecimal digits."""
+    """The digest of the syntax tree of a module's `source`, 16 hexadecimal digits.
+
+    Several assets name the same modules, and every process that loads the graph asks for all of them.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -65,10 +70,14 @@ def source_of(module: str) -> str:
 def harmless_changes() -> list[HarmlessChange]:
     """The entries of `harmless.toml`. Raises ThreadlineError naming the file and the entry."""
     try:
-        entries = tomllib.loads(HARMLESS.read_text(encoding="utf-8")).get("change", [])
-        return [HarmlessChange.model_validate(entry) for entry in entries]
+        return list(_declared(HARMLESS.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise ThreadlineError(f"{HARMLESS}: {error}", "correct that entry, or remove it") from error
+
+
+@functools.cache
+def _declared(text: str) -> tuple[HarmlessChange, ...]:
+    return tuple(HarmlessChange.model_validate(entry) for entry in tomllib.loads(text).get("change", []))
 
 
 def _first(module: str, digest: str, declared: dict[tuple[str, str], str]) -> str:

@@ -34,6 +34,8 @@ class Service:
     name: str
     command: tuple[str, ...]
     url: str | None = None
+    needs: Path | None = None  # not started before this is there
+    outlasts_its_runs: bool = False  # ends by itself only when all that it has started has
 
 
 def serve(
@@ -77,6 +79,7 @@ def up(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run Dagster's pages and daemon, MLflow, the search service, the steward's page and metrics, until Ctrl-C."""
+    from orchestration.code_server import Reloading, socket_of
     from orchestration.instance import open_instance
     from orchestration.locks import alone
     from orchestration.runs import fail_dead_runs, lock_of
@@ -90,12 +93,19 @@ def up(
         if lost:
             console.print(f"{lost} runs had lost their process; what they were making is made again.")
         environment = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes, for nothing that is done here
             **service_environment(found, host, service_port),
             MLFLOW_VARIABLE: _mlflow_pages(found, host, mlflow_port),
             STEWARD_VARIABLE: f"http://127.0.0.1:{steward_port}",
         }
-        services = _services(found, host, service_port, dagster_port, mlflow_port, steward_port, metrics_port)
-        _supervise(services, environment, found.home.root / "logs")
+        graph = socket_of(found.home)
+        services = _services(found, graph, host, service_port, dagster_port, mlflow_port, steward_port, metrics_port)
+        reloading = Reloading(found.root, graph)
+        reloading.start()
+        try:
+            _supervise(services, environment, found.home.root / "logs")
+        finally:
+            reloading.stop()
 
 
 def service_environment(workspace: Workspace, host: str, port: int) -> dict[str, str]:
@@ -114,17 +124,22 @@ def service_environment(workspace: Workspace, host: str, port: int) -> dict[str,
 
 
 def _services(
-    workspace: Workspace, host: str, service: int, dagster: int, mlflow: int, steward: int, metrics: int
+    workspace: Workspace, graph: Path, host: str, service: int, dagster: int, mlflow: int, steward: int, metrics: int
 ) -> list[Service]:
-    python, module, json = sys.executable, ("-m", "orchestration.definitions"), ("--log-format", "json")
+    from orchestration.code_server import server_command, write_workspace_file
+
+    python, json = sys.executable, ("--log-format", "json")
+    load = ("-w", str(write_workspace_file(workspace.home, graph)))
     threadline = (python, "-m", "orchestration.cli.main")
     services = [
+        Service("the graph", server_command(graph), outlasts_its_runs=True),
         Service(
             "Dagster",
-            (python, "-m", "dagster_webserver", *module, "-h", host, "-p", str(dagster), *json),
+            (python, "-m", "dagster_webserver", *load, "-h", host, "-p", str(dagster), *json),
             f"http://{host}:{dagster}/",
+            needs=graph,
         ),
-        Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *module, *json)),
+        Service("Dagster's daemon", (python, "-m", "dagster._daemon", "run", *load, *json), needs=graph),
         Service("the search page", (python, "-m", "serving"), f"http://{host}:{service}/"),
         Service(
             "the steward's page",
@@ -164,11 +179,12 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
         signal.signal(number, signal.default_int_handler)
     try:
         for service in services:
-            with (logs / f"{service.name.replace(' ', '-')}.log").open("ab") as log:
-                running[service.name] = subprocess.Popen(service.command, env=environment, stdout=log, stderr=log)
             console.print(f"  {service.name:<18} {service.url or 'running'}")
         console.print(f"Logs: {logs}   Ctrl-C stops everything.")
         while all(process.poll() is None for process in running.values()):
+            for service in services:
+                if service.name not in running and (service.needs is None or service.needs.exists()):
+                    running[service.name] = _start(service, environment, logs)
             with suppress(OSError):  # on a full disk what runs goes on
                 for path in logs.glob("*.log"):
                     keep_short(path, _MOST_LOG_BYTES)
@@ -178,8 +194,13 @@ def _supervise(services: list[Service], environment: dict[str, str], logs: Path)
     except KeyboardInterrupt:
         console.print("Stopping …")
     finally:
-        _stop(running)
+        _stop(running, {service.name for service in services if service.outlasts_its_runs})
     console.print("Stopped.")
+
+
+def _start(service: Service, environment: dict[str, str], logs: Path) -> subprocess.Popen[bytes]:
+    with (logs / f"{service.name.replace(' ', '-')}.log").open("ab") as log:
+        return subprocess.Popen(service.command, env=environment, stdout=log, stderr=log)
 
 
 def keep_short(log: Path, most_bytes: int) -> None:
@@ -193,15 +214,19 @@ def keep_short(log: Path, most_bytes: int) -> None:
         os.truncate(log, 0)
 
 
-def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Ask every service to end, and after a while end it, and what it started and left behind."""
+def _stop(running: dict[str, subprocess.Popen[bytes]], unawaited: set[str]) -> None:
+    """Ask every service to end, and after a while end it, and what it started and left behind.
+
+    The `unawaited` may end with the others, and are ended once these have.
+    """
     import psutil
 
     family = psutil.Process().children(recursive=True)
     for process in running.values():
         process.terminate()
     deadline = time.monotonic() + _STOP_S
-    for name, process in running.items():
+    for name in running.keys() - unawaited:
+        process = running[name]
         try:
             process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -211,6 +236,7 @@ def _stop(running: dict[str, subprocess.Popen[bytes]]) -> None:
     _, left = psutil.wait_procs(family, timeout=2)
     for descendant in left:
         descendant.kill()
+    psutil.wait_procs(left, timeout=2)
 
 
 def _check_free(host: str, port: int) -> None:

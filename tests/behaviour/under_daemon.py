@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.code_server import socket_of, write_workspace_file
 from orchestration.definitions import build_definitions
 from orchestration.execution import open_instance, out_of_date
 from orchestration.observation import observe
@@ -25,24 +26,42 @@ BUSY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunS
 
 @contextmanager
 def daemon(root: Path, checkout: Path, location: str = "tests.behaviour.location") -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon over the workspace, in a process group of its own, which is killed in the end."""
-    with open_instance(World(root).workspace.home) as instance:
-        fail_dead_runs(instance, World(root).workspace.home, "daemon")
+    """Dagster's daemon over the workspace, with the server of its code beside it, as `threadline up` runs them.
+
+    They are in a process group of their own, which is killed in the end.
+    """
+    home = World(root).workspace.home
+    with open_instance(home) as instance:
+        fail_dead_runs(instance, home, "daemon")
     environment = {
         **os.environ,
         "THREADLINE_WORKSPACE": str(root),
         "DAGSTER_HOME": str(root / ".threadline" / "dagster"),
     }
-    command = [sys.executable, "-m", "dagster._daemon", "run", "-m", location]
-    log = (root / "daemon.log").open("ab")
-    process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
+    socket = socket_of(home)
+    graph = ("-m", "dagster", "api", "grpc", "-m", location, "--socket", str(socket))
+    sensors = ("-m", "dagster._daemon", "run", "-w", str(write_workspace_file(home, socket)))
+    processes: list[subprocess.Popen[bytes]] = []
+    with (root / "daemon.log").open("ab") as log:
+
+        def start(*command: str, group: int = 0) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=checkout, env=environment, stdout=log, stderr=log, process_group=group
+            )
+            processes.append(process)
+            return process
+
+        server = start(*graph)
+        try:
+            while not socket.exists():
+                assert server.poll() is None, (root / "daemon.log").read_text()[-3000:]
+                time.sleep(0.1)
+            yield start(*sensors, group=server.pid)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            for process in processes:
+                process.wait()
 
 
 def watch(world: World, until: Callable[[dg.DagsterInstance], bool]) -> None:
