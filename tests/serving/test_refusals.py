@@ -266,7 +266,10 @@ def test_a_release_begins_no_stage_after_the_deadline() -> None:
     assert stages.took_ms == {}
 
 
-def test_a_look_ends_between_two_categories_when_its_time_is_over(client: TestClient) -> None:
+def test_a_look_ends_between_two_categories_when_its_time_is_over(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.search._NEAR", 5)  # of more articles than the first search shows
     with client.app.state.service.current.lease() as searcher:  # type: ignore[attr-defined]
         seen = searcher.see(np.zeros((50, 50, 3), dtype=np.uint8), Stages())
         stages, held = Stages(time.monotonic() + 0.5), searcher.collection
