@@ -1,7 +1,7 @@
 """Where the daemon's steps work: in their run's process or beside it, on Celery's workers, in pods of Kubernetes.
 
-A run is an asset, or a chunk of neighbouring partitions of one, and that chunk is one step. `threadline materialize`
-stays in its own process whatever is set here.
+A run is an asset, a chunk of neighbouring partitions of one, which is one step, or several light assets.
+`threadline materialize` stays in its own process whatever is set here.
 """
 
 from __future__ import annotations

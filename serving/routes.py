@@ -98,7 +98,7 @@ async def look_at_photo(
     ] = 8,
     with_overlay: Annotated[ShowOverlay, Form(alias="overlay")] = False,
 ) -> Response:
-    """Find the `k` best articles of each category: each category is searched by itself."""
+    """Find the `k` best articles of each of the categories that are nearest to the photo."""
     prefix = request.scope.get("root_path", "")
 
     def work(searcher: Searcher, picture: Picture, stages: Stages) -> LookAnswer:
