@@ -54,12 +54,27 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-LONGEST_FIRST = ("tests/pipeline/", "tests/behaviour/test_daemon", "tests/behaviour/test_killed", "tests/behaviour/")
+LONGEST_FIRST = (
+    "tests/pipeline/test_demo",
+    "tests/behaviour/test_daemon",
+    "tests/behaviour/test_change_table",
+    "tests/pipeline/test_without_pairs",
+    "tests/behaviour/test_killed",
+    "tests/pipeline/test_after_the_demo",  # by another process than the demo, which has been made by then
+    "tests/behaviour/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that the processes which share the tests end together."""
     items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST_FIRST) if part in item.nodeid), 99))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gives_way_to_the_demo(request: pytest.FixtureRequest) -> None:
+    """The demo is the longest of all that cannot be shared out: whoever began with something else leaves it a core."""
+    if "PYTEST_XDIST_WORKER" in os.environ and LONGEST_FIRST[0] not in request._pyfuncitem.nodeid:
+        os.nice(5)
 
 
 HEAVY = (

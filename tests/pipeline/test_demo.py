@@ -1,17 +1,12 @@
-"""The main job on the bundled sample, what a change sets in motion after it, and every command of the README.
-
-One file, since one demo serves all of it and a file is run by one process.
-"""
+"""The main job on the bundled sample, and every command of the README."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +23,12 @@ pytestmark = pytest.mark.slow
 
 TRAINED = set(MATCHING)
 RUN_ELSEWHERE = {"make demo", "make test", "threadline up"}
-"""The first made the workspace, the second is running, the third has a test of its own here."""
+"""The first made the workspace, the second is running, the third has a test of its own."""
 
 STAYS_UP = {"threadline serve"}
 
 HERE = ("Start", "Search", "Watch the graph")
 """The README's sections whose commands work on the demo; those of the other one are run by test_without_pairs."""
-
-
-def ran(output: str) -> set[str]:
-    """The assets that `materialize --json` says it ran, with their partitions."""
-    return {
-        f"{one['asset']}[{one['partition']}]" if one["partition"] else one["asset"] for one in json.loads(output)["ran"]
-    }
 
 
 def test_the_demo_trains_releases_and_searches(demo: Demo) -> None:
@@ -104,117 +92,6 @@ def test_status_and_releases_tell_what_serves(demo: Demo) -> None:
     assert status["data_version"] == status["release"]["data_version"]
     (release,) = [one for one in json.loads(demo.run("threadline", "releases", "--json").out) if one["serves"]]
     assert release["version"] == status["release"]["version"]
-
-
-def test_search_prints_what_the_sheet_draws(demo: Demo) -> None:
-    found = demo.run("threadline", "search", "docs/images/street.jpg", "--k", "5", "--sheet", "sheet.png", "--json")
-    assert found.code == 0, found.err
-    results = json.loads(found.out)["results"]
-    assert len(results) == len({one["article_id"] for one in results}) == 5
-    assert [one["score"] for one in results] == sorted((one["score"] for one in results), reverse=True)
-    assert (demo.root / "sheet.png").stat().st_size > 10_000
-
-
-def test_a_file_that_is_no_photo_is_refused_with_a_remedy(demo: Demo) -> None:
-    refused = demo.run("threadline", "search", "README.md")
-    assert refused.code == 1
-    assert "README.md" in refused.err and "What to do" in refused.err
-
-
-def test_new_articles_cause_only_their_batch_s_work(demo: Demo, tmp_path: Path) -> None:
-    """A delivery without pairs: features, vectors, tables, sets and index; no training, no other batch."""
-    folder = tmp_path / "late"
-    sources = sorted((demo.root / "data" / "street").glob("*/images/*"))[:6]
-    folder.mkdir()
-    for number, source in enumerate(sources):
-        (folder / f"late-{number}{source.suffix}").write_bytes(source.read_bytes())
-    rows = [f"late-{number}{source.suffix},dress" for number, source in enumerate(sources)]
-    (folder / "articles.csv").write_text("image,category\n" + "\n".join(rows) + "\n")
-    imported = demo.run("threadline", "import", "folder", str(folder), "--batch", "late")
-    assert imported.code == 0, imported.out + imported.err
-    done = demo.run("threadline", "materialize", "--json")
-    assert done.code == 0, done.out + done.err
-    light = {"catalogue", "splits", "mask_set", "attribute_set", "look_set"}
-    assert ran(done.out) - light == {"article_dna[late]", "article_vectors[late]", "article_index", "release"}
-    assert ran(demo.run("threadline", "materialize", "--json").out) == set()
-    hits = json.loads(demo.run("threadline", "search", str(sources[0]), "--k", "50", "--json").out)["results"]
-    assert "late-0" in {one["article_id"] for one in hits}
-
-
-def test_the_same_delivery_again_changes_nothing(demo: Demo, tmp_path: Path) -> None:
-    before = (demo.root / "data.dvc").read_bytes()
-    folder = tmp_path / "once"
-    folder.mkdir()
-    picture = next((demo.root / "data" / "street").glob("*/images/*"))
-    (folder / "one.jpg").write_bytes(picture.read_bytes())
-    (folder / "articles.csv").write_text("image,category\none.jpg,skirt\n")
-    assert demo.run("threadline", "import", "folder", str(folder), "--batch", "once").code == 0
-    once = (demo.root / "data.dvc").read_bytes()
-    again = demo.run("threadline", "import", "folder", str(folder), "--batch", "once")
-    assert again.code == 0 and "already accepted" in again.out
-    assert before != once == (demo.root / "data.dvc").read_bytes()
-
-
-def test_a_model_loads_with_pickle_forbidden(demo: Demo) -> None:
-    code = (
-        "import mlflow, pathlib, sys\n"
-        "mlflow.set_tracking_uri(sys.argv[1])\n"
-        "model = mlflow.pyfunc.load_model('models:/threadline@champion')\n"
-        "print(len(model.predict([{'image': pathlib.Path(sys.argv[2]).read_bytes()}])[0]))\n"
-    )
-    uri = f"sqlite:///{demo.root / '.threadline' / 'mlflow' / 'mlflow.db'}"
-    done = subprocess.run(
-        ["python", "-c", code, uri, "docs/images/street.jpg"],
-        cwd=demo.root,
-        env={**environment(demo.root), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) >= 64
-
-
-def get(url: str, within_s: float = 90) -> bytes:
-    """What `url` answers, waiting until it does."""
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return bytes(answer.read())
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-def test_up_runs_everything_and_stops_cleanly(demo: Demo) -> None:
-    ports = {"--service-port": "18000", "--dagster-port": "13000", "--mlflow-port": "15000"}
-    ports |= {"--steward-port": "18001", "--metrics-port": "18002"}
-    arguments = [part for pair in ports.items() for part in pair]
-    process = subprocess.Popen(
-        ["threadline", "up", *arguments],
-        cwd=demo.root,
-        env=environment(demo.root),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert b"threadline" in get("http://127.0.0.1:18000/").lower()
-        release = json.loads(get("http://127.0.0.1:18000/v1/release"))
-        assert release["version"] == json.loads(demo.run("threadline", "status", "--json").out)["release"]["version"]
-        assert b"batches" in get("http://127.0.0.1:18001/").lower()
-        assert b"threadline_graph_out_of_date" in get("http://127.0.0.1:18002/metrics")
-        assert b"dagster" in get("http://127.0.0.1:13000/").lower()
-        assert b"mlflow" in get("http://127.0.0.1:15000/").lower()
-    finally:
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    assert "Stopped." in output
-    assert not re.search(r"did not stop", output)
-    left = [line for line in os.popen("ps -eo args").read().splitlines() if str(demo.root) in line]
-    assert left == []
 
 
 def test_the_readme_opens_with_a_picture_that_is_there(checkout: Path) -> None:
