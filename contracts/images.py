@@ -55,7 +55,7 @@ def decode(
     try:
         with Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS) as image:
             _read_exif(image)
-            _check(image, limits)
+            check_within(image, limits)
             if fit_into is not None:
                 at_least = fitted_box(_upright_size(image), fit_into)[2:]
             if at_least is not None:
@@ -122,7 +122,8 @@ def encode_jpeg(picture: Picture, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def _check(image: Image.Image, limits: ImageLimits) -> None:
+def check_within(image: Image.Image, limits: ImageLimits) -> None:
+    """Raise UnreadableImage where an opened `image` is too large, too small, or an animation; nothing is decoded."""
     width, height = image.size
     if width * height > limits.pixels:
         raise UnreadableImage(f"{width} x {height} pixels are more than the {limits.pixels:,} accepted")

@@ -2,8 +2,8 @@
 
 A message is acknowledged when its step is done. While a worker lives it says so every third of the visibility
 timeout, for every message that it holds, also while it stops; so the timeout can be short although a training takes
-hours. What a worker
-held that died is handed to another once the timeout has passed, or at once where only the process of the step died.
+hours. What a worker held that died is handed to another once the timeout has passed, or at once where only the process
+of the step died.
 """
 
 from __future__ import annotations

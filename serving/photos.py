@@ -21,6 +21,7 @@ from contracts.images import (
     Picture,
     Size,
     UnreadableImage,
+    check_within,
     decode,
     fitted_box,
     upright_rgb,
@@ -178,7 +179,7 @@ def _decode_reduced(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture
     """A picture that is no JPEG, reduced before anything else is made of it. Raises UnreadableImage."""
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check(image, limits)
+            check_within(image, limits)
             with suppress(Exception):  # a damaged EXIF block counts as none from then on
                 image.getexif()
             ImageOps.exif_transpose(image, in_place=True)
@@ -191,16 +192,6 @@ def _decode_reduced(data: bytes, limits: ImageLimits, fit_into: Size) -> Picture
         raise UnreadableImage("the picture unpacks to far too many pixels") from error
     except Exception as error:  # a damaged file leads Pillow's readers into errors of any kind
         raise UnreadableImage(f"damaged or truncated ({error})") from error
-
-
-def _check(image: Image.Image, limits: ImageLimits) -> None:
-    width, height = image.size
-    if width * height > limits.pixels:
-        raise UnreadableImage(f"{width} x {height} pixels are more than the {limits.pixels:,} accepted")
-    if min(width, height) < limits.smallest_side_px:
-        raise UnreadableImage(f"{width} x {height} pixels: a side is under {limits.smallest_side_px}")
-    if getattr(image, "is_animated", False):
-        raise UnreadableImage("an animation, not a picture")
 
 
 def _reduced(upright: Image.Image, fit_into: Size) -> Image.Image:
