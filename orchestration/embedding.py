@@ -22,7 +22,7 @@ Vectors = NDArray[np.float32]
 
 EMBEDDING = (
     *("contracts.images", "contracts.masks", "orchestration.embedding", "orchestration.features"),
-    *("serving.inference", "serving.person_masks", "serving.precision", "serving.runtimes", "serving.openvino_split"),
+    *("serving.inference", "serving.person_masks", "serving.precision", "serving.runtimes", "serving.openvino_float32"),
     "serving.reference_pictures",
 )
 """The code that turns pictures into vectors. What other code computed is computed again."""

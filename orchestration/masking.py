@@ -19,7 +19,7 @@ from training.sets import LookPhoto
 
 PREDICTION = (
     *("contracts.images", "contracts.masks", "orchestration.masking"),
-    *("serving.inference", "serving.person_masks", "serving.precision", "serving.runtimes", "serving.openvino_split"),
+    *("serving.inference", "serving.person_masks", "serving.precision", "serving.runtimes", "serving.openvino_float32"),
     "serving.reference_pictures",
 )
 """The code that predicts masks. What other code predicted is predicted again."""

@@ -16,9 +16,9 @@ from contracts.errors import ThreadlineError
 from contracts.files import sha256_of_bytes, write_json
 from contracts.images import Size
 from contracts.model_package import Graph, ModelPackage, graph_path
-from serving import openvino_split, reference_pictures
+from serving import openvino_float32, reference_pictures
 from serving.reference_pictures import COUNT, reference_articles, reference_photos
-from serving.runtimes import AUTOMATIC, EXACT, RUNTIMES, Engine, Runner, Runtime, engine
+from serving.runtimes import AUTOMATIC, EXACT, RUNTIMES, Engine, Part, Runner, Runtime, engine
 
 _log = logging.getLogger(__name__)
 
@@ -39,19 +39,29 @@ _FEW = 4
 
 Runners = Mapping[Graph, Runner]
 
+Parts = Mapping[Graph, Part]
+
 
 class Graphs(Mapping[Graph, Runner]):
     """The graphs of the package in `root` by `engine`, each loaded when it is first asked for.
 
-    `exact`: all of them in float32. Safe to read from several threads.
+    `parts` says what of those that take pictures stays in float32: nothing, where it says nothing of one. The others
+    are in float32 always. `loaded` are graphs loaded before. Safe to read from several threads.
     """
 
-    def __init__(self, engine: Engine, root: Path, package: ModelPackage, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        root: Path,
+        package: ModelPackage,
+        parts: Parts | None = None,
+        loaded: Runners | None = None,
+    ) -> None:
+        self.parts: Parts = parts or {}
         self._engine = engine
         self._root = root
         self._package = package
-        self._exact = exact
-        self._loaded: dict[Graph, Runner] = {}
+        self._loaded: dict[Graph, Runner] = dict(loaded or {})
         self._lock = threading.Lock()
 
     def __getitem__(self, graph: Graph) -> Runner:
@@ -82,11 +92,11 @@ class Graphs(Mapping[Graph, Runner]):
         self._engine.prepare_for_many()
 
     def _load(self, graph: Graph) -> Runner:
-        exact = self._exact or not takes_pictures(graph)
-        return self._engine.load(graph_path(self._root, graph), exact=exact)
+        part = self.parts.get(graph, "nothing") if takes_pictures(graph) else "everything"
+        return self._engine.load(graph_path(self._root, graph), part)
 
 
-_FILES = (__file__, openvino_split.__file__, reference_pictures.__file__)
+_FILES = (__file__, openvino_float32.__file__, reference_pictures.__file__)
 _COMPARISON = sha256_of_bytes(b"".join(Path(code).read_bytes() for code in _FILES))[:16]
 """What this module, the cut into precisions and the pictures are: another comparison may judge otherwise."""
 
@@ -101,15 +111,15 @@ def load_graphs(root: Path, package: ModelPackage, threads: int | None, runtime:
     """
     if runtime is not None:
         name = _known(runtime)
-        runners, agrees = _runners(name, threads, root, package)
+        graphs, agrees = _graphs(engine(name, threads), root, package)
         if not agrees:
             _log.warning("%s: %s differs too much from float32 on this model, and is used as asked for", root, runtime)
-        return name, runners
+        return name, graphs
     for name in AUTOMATIC[:-1]:
         try:
-            runners, agrees = _runners(name, threads, root, package)
+            graphs, agrees = _graphs(engine(name, threads), root, package)
             if agrees:
-                return name, runners
+                return name, graphs
             _log.info("%s: %s differs too much from float32 on this model", root, name)
         except Exception as error:  # each runtime has its own; whatever it is, the next one is tried
             _log.info("%s: %s cannot be used (%s)", root, name, str(error).partition("\n")[0])
@@ -137,14 +147,22 @@ Outputs = dict[Graph, NDArray[np.float32]]
 
 
 def reference_outputs(runners: Runners, package: ModelPackage) -> Outputs:
-    """What each graph but the re-ranker makes of the reference garments: worn for photos, by themselves for articles.
+    """What each graph but the re-ranker makes of the reference garments: photos of them worn, articles by themselves."""
+    outputs: Outputs = {}
+    for graph in package.files:
+        if takes_pictures(graph):
+            outputs.update(outputs_of(graph, runners, package))
+    return outputs
+
+
+def outputs_of(graph: Graph, runners: Runners, package: ModelPackage) -> Outputs:
+    """What `graph`, which takes pictures, makes of the reference garments, and what the article head makes of that.
 
     Each graph is judged alone: the photo encoder gets photos mostly as a segmenter leaves them.
     """
-    taken = [graph for graph in package.files if takes_pictures(graph)]
-    outputs = {graph: _in_batches(runners[graph], _pictures(package, graph)) for graph in taken}
-    if "article_head" in package.files:
-        outputs["article_head"] = runners["article_head"](outputs["article_encoder"])
+    outputs = {graph: _in_batches(runners[graph], _pictures(package, graph))}
+    if graph == "article_encoder" and "article_head" in package.files:
+        outputs["article_head"] = runners["article_head"](outputs[graph])
     return outputs
 
 
@@ -181,47 +199,56 @@ def _known(runtime: str) -> Runtime:
     raise ThreadlineError(f"'{runtime}' is no runtime", f"choose one of {', '.join(RUNTIMES)}")
 
 
-def _runners(name: Runtime, threads: int | None, root: Path, package: ModelPackage) -> tuple[Graphs, bool]:
-    """The graphs by the runtime `name`, and whether it agrees with float32; carefully where it does so only then."""
-    candidate = engine(name, threads)
-    runners = Graphs(candidate, root, package)
-    if _agrees(candidate, runners, root, package):
-        return runners, True
-    if name != "openvino-bfloat16" or "segmenter" not in package.files:
-        return runners, False
-    candidate = engine(name, threads, careful=True)
-    runners = Graphs(candidate, root, package)
-    return runners, _agrees(candidate, runners, root, package)
+def _graphs(candidate: Engine, root: Path, package: ModelPackage) -> tuple[Graphs, bool]:
+    """The graphs by `candidate`, and whether they agree with float32: with as little left in it as that takes.
 
-
-def _agrees(candidate: Engine, runners: Graphs, root: Path, package: ModelPackage) -> bool:
-    """Whether `candidate` gives what float32 gives; found out once on a machine, and noted beside the package."""
+    What that is, is found out once on a machine, and noted beside the package.
+    """
     if candidate.name in EXACT:
-        runners.load_all()
-        return True
+        graphs = Graphs(candidate, root, package)
+        graphs.load_all()
+        return graphs, True
     if candidate.identity is None:
-        runners.load_all()
-        return _compare(candidate, runners, root, package)
+        return _compared(candidate, root, package)
     notes = root.with_name(f"{root.name}.runtimes.json")
-    noted: dict[str, bool] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
+    noted: dict[str, Parts | None] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
     key = f"{package.digest} {candidate.identity}, comparison {_COMPARISON}"
-    if key not in noted:
-        runners.load_all()
-        noted[key] = _compare(candidate, runners, root, package)
-        with suppress(OSError):  # a folder that cannot be written is looked at again
-            write_json(notes, noted)
-    return noted[key]
+    if key in noted:
+        parts = noted[key]
+        return Graphs(candidate, root, package, parts or _all_in(candidate.parts[-1], package)), parts is not None
+    graphs, agrees = _compared(candidate, root, package)
+    noted[key] = graphs.parts if agrees else None
+    with suppress(OSError):  # a folder that cannot be written is looked at again
+        write_json(notes, noted)
+    return graphs, agrees
 
 
-def _compare(candidate: Engine, runners: Runners, root: Path, package: ModelPackage) -> bool:
-    found = reference_outputs(runners, package)
-    exact = reference_outputs(Graphs(candidate, root, package, exact=True), package)
-    for graph in found:
-        reached = agreement(graph, found[graph], exact[graph])
-        _log.debug("%s: %s agrees with float32 to %.5f", root, graph, reached)
-        if reached < AGREEMENT:
-            return False
-    return package.kind != "matching" or abs(recall(found) - recall(exact)) < RECALL
+def _compared(candidate: Engine, root: Path, package: ModelPackage) -> tuple[Graphs, bool]:
+    """The graphs, loaded, with as little in float32 as makes them agree with it; the most, where nothing does."""
+    ways = [Graphs(candidate, root, package, _all_in(part, package)) for part in candidate.parts]
+    ways[0].load_all()
+    exact = reference_outputs(Graphs(candidate, root, package, _all_in("everything", package)), package)
+    chosen: dict[Graph, Graphs] = {}
+    found: Outputs = {}
+    for graph in filter(takes_pictures, package.files):
+        for way in ways:
+            outputs = outputs_of(graph, way, package)
+            reached = min(agreement(name, output, exact[name]) for name, output in outputs.items())
+            _log.debug("%s: %s with %s in float32 agrees to %.5f", root, graph, way.parts[graph], reached)
+            if reached >= AGREEMENT:
+                chosen[graph], found = way, found | outputs
+                break
+        else:
+            return ways[-1], False
+    if package.kind != "matching" or abs(recall(found) - recall(exact)) < RECALL:
+        parts = {graph: way.parts[graph] for graph, way in chosen.items()}
+        loaded = {graph: chosen.get(graph, ways[0])[graph] for graph in package.files}
+        return Graphs(candidate, root, package, parts, loaded), True
+    return ways[-1], abs(recall(reference_outputs(ways[-1], package)) - recall(exact)) < RECALL
+
+
+def _all_in(part: Part, package: ModelPackage) -> Parts:
+    return {graph: part for graph in package.files if takes_pictures(graph)}
 
 
 def _pictures(package: ModelPackage, graph: Graph) -> NDArray[np.uint8]:

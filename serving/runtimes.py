@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from queue import Empty, LifoQueue
 from types import ModuleType
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from contracts.errors import ThreadlineError
 from contracts.quiet import nothing_phones_home
 from serving.crowd import Crowd
-from serving.openvino_split import gives_vectors, split
+from serving.openvino_float32 import kept_in_float32
 
 Runtime = Literal[
     "tensorrt-float16",
@@ -47,6 +46,11 @@ _PROVIDERS: dict[Runtime, tuple[str, dict[str, str]]] = {
 }
 """ONNX Runtime's names and options of what computes on a GPU."""
 
+Part = Literal["nothing", "half", "quarter", "everything"]
+"""What of a graph stays in float32: no layers, those down to maps with half or a quarter of a picture's sides, all."""
+
+_HALVINGS: dict[Part, int] = {"half": 1, "quarter": 2}
+
 _PRECISION, _THREADS = "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS"
 _SOON = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
 _MANY = {"PERFORMANCE_HINT": "THROUGHPUT"}
@@ -63,8 +67,11 @@ class Engine(Protocol):
     identity: str | None
     """The same wherever the same figures come out; None where that cannot be told."""
 
-    def load(self, path: Path, *, exact: bool = False) -> Runner:
-        """The graph at `path`, ready to run; `exact` asks for float32 on the processor, whatever the engine is.
+    parts: tuple[Part, ...]
+    """What of a graph it can keep in float32 on its own device, least first."""
+
+    def load(self, path: Path, in_float32: Part = "nothing") -> Runner:
+        """The graph at `path`, ready to run; "everything" asks for float32 on the processor, whatever the engine is.
 
         Raises ThreadlineError when what the engine needs is there and does not work.
         """
@@ -75,10 +82,9 @@ class Engine(Protocol):
         ...
 
 
-def engine(runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> Engine:
+def engine(runtime: Runtime, threads: int | None = None) -> Engine:
     """The engine of `runtime`, on `threads` threads (None: as many as the runtime finds fit).
 
-    A `careful` one computes the first layers of segmenters, too, in float32 where the others are in bfloat16.
     Raises ThreadlineError when the runtime is not installed, or the machine has not what it needs.
     """
     if runtime in _PROVIDERS:
@@ -87,7 +93,7 @@ def engine(runtime: Runtime, threads: int | None = None, *, careful: bool = Fals
         return OnnxRuntimeEngine(threads)
     if importlib.util.find_spec("openvino") is None:
         raise ThreadlineError("OpenVINO is not installed", "install the extra 'serving'")
-    return OpenVinoEngine(runtime, threads, careful=careful)
+    return OpenVinoEngine(runtime, threads)
 
 
 class OnnxRuntimeEngine:
@@ -95,11 +101,12 @@ class OnnxRuntimeEngine:
 
     name: Runtime = "onnxruntime-float32"
     identity: str | None = None
+    parts: tuple[Part, ...] = ("nothing",)
 
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
 
-    def load(self, path: Path, *, exact: bool = False) -> Runner:
+    def load(self, path: Path, in_float32: Part = "nothing") -> Runner:
         """The graph at `path`; it is always float32."""
         return _runner(_session(path, [("CPUExecutionProvider", {})], self._threads))
 
@@ -111,6 +118,7 @@ class OnnxGpuEngine:
     """ONNX Runtime on an NVIDIA GPU, through CUDA or TensorRT, in less than float32."""
 
     identity: str | None = None
+    parts: tuple[Part, ...] = ("nothing",)
 
     def __init__(self, runtime: Runtime) -> None:
         self.name: Runtime = runtime
@@ -119,9 +127,9 @@ class OnnxGpuEngine:
             remedy = "install onnxruntime-gpu in place of onnxruntime, or choose another runtime"
             raise ThreadlineError(f"this ONNX Runtime has no {self._provider}", remedy)
 
-    def load(self, path: Path, *, exact: bool = False) -> Runner:
+    def load(self, path: Path, in_float32: Part = "nothing") -> Runner:
         """The graph at `path`. ONNX Runtime would quietly go on without a GPU that it cannot use: that is an error."""
-        if exact:
+        if in_float32 == "everything":
             return OnnxRuntimeEngine().load(path)
         remedy = "check the GPU's driver and libraries, or choose another runtime"
         try:
@@ -143,39 +151,36 @@ class OpenVinoEngine:
     is asked for, graphs that run at the same time share them out: less is lost to threads that wait for each other.
     """
 
-    def __init__(self, runtime: Runtime, threads: int | None = None, *, careful: bool = False) -> None:
+    def __init__(self, runtime: Runtime, threads: int | None = None) -> None:
         self.name: Runtime = runtime
         self._threads = threads
-        self._careful = careful
         self._crowd = Crowd()
         openvino = _openvino()
         self._core = openvino.Core()
-        device, precision = _REDUCED.get(runtime, ("CPU", "f32"))
-        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        device, self._precision = _REDUCED.get(runtime, ("CPU", "f32"))
+        if self._precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ThreadlineError("this processor has no bfloat16", "choose the runtime openvino-float32")
         # With several GPUs they are called GPU.0, GPU.1; "GPU" is the first of them.
         if device == "GPU" and not any(one.startswith("GPU") for one in self._core.available_devices):
             raise ThreadlineError("OpenVINO finds no GPU", "install the GPU's driver, or choose another runtime")
+        self._device = device
         self.identity: str | None = None
-        if precision == "bf16":
+        self.parts: tuple[Part, ...] = ("nothing",)
+        if self._precision == "bf16":
             processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-            kind = f"{runtime}, careful" if careful else runtime
-            self.identity = f"{kind}, OpenVINO {openvino.__version__}, {processor}"
+            self.identity = f"{runtime}, OpenVINO {openvino.__version__}, {processor}"
+            self.parts = ("nothing", "half", "quarter")
 
-    def load(self, path: Path, *, exact: bool = False) -> Runner:
-        """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory.
-
-        In bfloat16 the first layers of what gives vectors stay in float32: nearly all of the error is theirs. What
-        gives masks, which are cut at one half, is left whole by an engine that is not careful.
-        """
-        device, precision = ("CPU", "f32") if exact else _REDUCED.get(self.name, ("CPU", "f32"))
+    def load(self, path: Path, in_float32: Part = "nothing") -> Runner:
+        """The graph at `path`, with a pool of requests so that threads do not wait for each other's memory."""
+        exact = in_float32 == "everything"
+        device, precision = ("CPU", "f32") if exact else (self._device, self._precision)
         model = self._core.read_model(path)
-        is_cut = precision == "bf16" and (self._careful or gives_vectors(model))
-        halves = split(model) if is_cut else None
-        stages = [(model, precision)] if halves is None else [(halves.first, "f32"), (halves.rest, precision)]
+        if precision == "bf16" and in_float32 in _HALVINGS:
+            model = kept_in_float32(model, self._core, _HALVINGS[in_float32])
 
         def runner(hints: Mapping[str, Any]) -> Runner:
-            return _pooled([self._compiled(stage, device, {_PRECISION: name, **hints}) for stage, name in stages])
+            return _pooled(self._core.compile_model(model, device, {_PRECISION: precision, **hints}))
 
         if device != "CPU" or self._threads is not None:
             return runner(_SOON | ({_THREADS: self._threads} if device == "CPU" else {}))
@@ -185,28 +190,21 @@ class OpenVinoEngine:
         """Compile the graphs once more, for what runs beside others; until then that runs as if alone."""
         self._crowd.prepare()
 
-    def _compiled(self, model: Any, device: str, hints: Mapping[str, Any]) -> Any:
-        return self._core.compile_model(model, device, dict(hints))
 
-
-def _pooled(stages: list[Any]) -> Runner:
-    """Compiled models of OpenVINO one behind the other: the outputs of each are the inputs of the next."""
-    idle: LifoQueue[list[Any]] = LifoQueue()
+def _pooled(compiled: Any) -> Runner:
+    """A compiled model of OpenVINO that several threads may run."""
+    idle: LifoQueue[Any] = LifoQueue()
 
     def run(*inputs: NDArray[Any]) -> NDArray[np.float32]:
         try:
-            requests = idle.get_nowait()
+            request = idle.get_nowait()
         except Empty:
-            requests = [each.create_infer_request() for each in stages]
+            request = compiled.create_infer_request()
         try:
-            requests[0].infer([np.ascontiguousarray(each) for each in inputs], share_inputs=True)
-            for before, request in pairwise(requests):
-                for number in range(len(before.output_tensors)):
-                    request.set_input_tensor(number, before.get_output_tensor(number))  # no copy
-                request.infer()
-            return np.array(requests[-1].get_output_tensor(0).data, dtype=np.float32)
+            request.infer([np.ascontiguousarray(each) for each in inputs], share_inputs=True)
+            return np.array(request.get_output_tensor(0).data, dtype=np.float32)
         finally:
-            idle.put(requests)
+            idle.put(request)
 
     return run
 

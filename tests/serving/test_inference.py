@@ -276,13 +276,13 @@ def test_bfloat16_is_chosen_only_where_it_agrees_with_float32(tmp_path: Path) ->
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
 def test_on_one_machine_a_package_is_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[Path] = []
-    compare = precision._compare
+    compare = precision._compared
 
-    def noted(candidate: Any, runners: Any, root: Path, about: ModelPackage) -> bool:
+    def noted(candidate: Any, root: Path, about: ModelPackage) -> tuple[precision.Graphs, bool]:
         compared.append(root)
-        return compare(candidate, runners, root, about)
+        return compare(candidate, root, about)
 
-    monkeypatch.setattr(precision, "_compare", noted)
+    monkeypatch.setattr(precision, "_compared", noted)
     robust, fragile = package(tmp_path / "robust", FULL), package(tmp_path / "fragile", PLAIN, fragile=True)
     for _ in range(2):
         assert PackageSession(robust).precision == "openvino-bfloat16"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from contracts.errors import ThreadlineError
 from contracts.model_package import ModelPackage, Sizes, digests_of_graphs, graph_path, write_package
 from serving import runtimes
 from serving.inference import PackageSession
-from serving.openvino_split import split
+from serving.openvino_float32 import kept_in_float32
 from serving.precision import agreement
 from serving.reference_pictures import reference_articles
 from serving.runtimes import RUNTIMES, engine
@@ -192,41 +193,41 @@ def save_network(path: Path, *, brittle: bool = False) -> None:
     save(path, nodes, {"pictures": ["n", 64, 48, 3]}, ["n", WIDTH], constants)
 
 
-def test_a_cut_model_computes_what_the_whole_one_does(tmp_path: Path) -> None:
+@pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
+@pytest.mark.parametrize(("halvings", "kept"), [(0, 0), (1, 1), (2, 2), (3, 5)])
+def test_the_layers_of_large_maps_and_no_others_compute_in_float32(tmp_path: Path, halvings: int, kept: int) -> None:
     save_network(tmp_path / "network.onnx")
     core = runtimes._openvino().Core()
-    halves = split(core.read_model(tmp_path / "network.onnx"))
-    assert halves is not None
-    assert [list(each.get_partial_shape())[1:] for each in halves.first.outputs] == [[WIDTH, 16, 12]], "a quarter"
-    exact = engine("onnxruntime-float32").load(tmp_path / "network.onnx")
+    model = kept_in_float32(core.read_model(tmp_path / "network.onnx"), core, halvings)
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    layers = [dict(each.get_rt_info()) for each in compiled.get_runtime_model().get_ordered_ops()]
+    formats = [each["runtimePrecision"].value for each in layers if each["layerType"].value == "Convolution"]
+    assert formats == ["f32"] * kept + ["bf16"] * (5 - kept)
+
+
+@pytest.mark.parametrize("halvings", [1, 2])
+def test_a_model_with_layers_kept_computes_what_it_did(tmp_path: Path, halvings: int) -> None:
+    save_network(tmp_path / "network.onnx")
+    core = runtimes._openvino().Core()
+    model = kept_in_float32(core.read_model(tmp_path / "network.onnx"), core, halvings)
     pictures = reference_articles((64, 48), 5)
-    first, rest = (core.compile_model(each, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}) for each in halves)
-    found = rest([*first([pictures]).values()])[0]
-    np.testing.assert_allclose(found, exact(pictures), rtol=1e-3, atol=1e-4)
-
-
-def test_a_model_without_maps_is_left_whole(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("Flatten", ["pictures"], ["flat"], axis=1),
-        helper.make_node("Cast", ["flat"], ["float"], to=1),
-        helper.make_node("MatMul", ["float", "w"], ["out"]),
-    ]
-    constants = {"w": np.ones((8 * 6 * 3, 2), np.float32)}
-    save(tmp_path / "flat.onnx", nodes, {"pictures": ["n", 8, 6, 3]}, ["n", 2], constants)
-    assert split(runtimes._openvino().Core().read_model(tmp_path / "flat.onnx")) is None
+    found = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([pictures])[0]
+    exact = engine("onnxruntime-float32").load(tmp_path / "network.onnx")(pictures)
+    np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
-def test_first_layers_in_float32_bring_bfloat16_closer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_layers_in_float32_bring_bfloat16_closer(tmp_path: Path) -> None:
     path, pictures = tmp_path / "network.onnx", reference_articles((64, 48))
     save_network(path)
     exact = engine("openvino-float32").load(path)(pictures)
-    cut = engine("openvino-bfloat16").load(path)(pictures)
-    monkeypatch.setattr(runtimes, "split", lambda _: None)
-    whole = engine("openvino-bfloat16").load(path)(pictures)
-    near, far = (agreement("article_encoder", each, exact) for each in (cut, whole))
-    assert 1 - near < 0.7 * (1 - far)
-    assert near < 1 - 1e-7, "the rest does compute in bfloat16"
+    reduced = engine("openvino-bfloat16")
+    far, near, nearest = (
+        1 - agreement("article_encoder", reduced.load(path, part)(pictures), exact) for part in reduced.parts
+    )
+    assert nearest < near < far
+    assert nearest < 0.7 * far
+    assert nearest > 1e-7, "the rest does compute in bfloat16"
 
 
 def save_segmenter(path: Path, offset: float) -> None:
@@ -255,19 +256,16 @@ def save_segmenter(path: Path, offset: float) -> None:
 
 
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
-@pytest.mark.parametrize(("offset", "cut"), [(0, 0), (1000, 1)])
-def test_a_segmenter_that_has_to_begin_in_float32_does(
-    tmp_path: Path, offset: float, cut: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cuts: list[Any] = []
-    monkeypatch.setattr(runtimes, "split", lambda model: cuts.append(split(model)) or cuts[-1])
+@pytest.mark.parametrize(("offset", "part"), [(0, "nothing"), (1000, "half")])
+def test_as_little_as_agrees_stays_in_float32(tmp_path: Path, offset: float, part: str) -> None:
     root = tmp_path / "segmenter"
     root.mkdir()
     save_segmenter(graph_path(root, "segmenter"), offset)
     files, sizes = digests_of_graphs(root, ("segmenter",)), Sizes(segmenter=(48, 36))
     write_package(root, ModelPackage(method="blocks", kind="segmenter", sizes=sizes, dimension=0, files=files))
     assert PackageSession(root).precision == "openvino-bfloat16"
-    assert len(cuts) == cut
+    noted = json.loads((tmp_path / "segmenter.runtimes.json").read_text(encoding="utf-8"))
+    assert list(noted.values()) == [{"segmenter": part}]
 
 
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
