@@ -147,7 +147,7 @@ Outputs = dict[Graph, NDArray[np.float32]]
 
 
 def reference_outputs(runners: Runners, package: ModelPackage) -> Outputs:
-    """What each graph but the re-ranker makes of the reference garments: photos of them worn, articles by themselves."""
+    """What each graph but the re-ranker makes of the reference garments: worn in photos, articles by themselves."""
     outputs: Outputs = {}
     for graph in package.files:
         if takes_pictures(graph):
