@@ -124,6 +124,19 @@ def test_the_final_stage_builds_nothing_and_is_nobody(name: str, checkout: Path)
     assert final.index("USER 10001") < final.index("CMD")
 
 
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_what_is_copied_is_there_and_reaches_the_build(name: str, checkout: Path) -> None:
+    text = (checkout / "docker" / name).read_text(encoding="utf-8").replace("\\\n", "")
+    sources = [
+        source for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE) for source in line.split()[:-1]
+    ]
+    ignored, *exceptions = (checkout / ".dockerignore").read_text(encoding="utf-8").split()
+    assert sources and ignored == "*"
+    for source in sources:
+        assert (checkout / source).exists()
+        assert f"!{source.split('/')[0]}" in exceptions, f"{source} is kept from the build"
+
+
 def test_the_image_of_the_service_is_what_is_locked_and_no_more(checkout: Path) -> None:
     build = (checkout / "docker" / "Dockerfile.serving").read_text(encoding="utf-8").replace("\\\n", "")
     locks = re.findall(r"--requirement locks/(\S+)\.txt", build)
