@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--keep", type=Path, help="a folder for the collections, which another run finds there")
     parser.add_argument("--measure", nargs=2, metavar=("REFERENCE", "DIRECTORY"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
@@ -59,7 +61,7 @@ def main() -> None:
         return
     points = made_up.points(asked.articles, asked.dimension)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() if asked.keep is None else nullcontext(asked.keep) as folder:
         for name, quantised in (("Qdrant Edge", False), ("Qdrant Edge, 8 bits", True)):
             index = EdgeIndex(Path(folder) / name / "index", quantised=quantised)
             build_s, reference = _build(index, points)

@@ -28,6 +28,7 @@ from contracts.model_package import read_package
 from orchestration.tracking import log_training, register_serving
 from serving.client import SearchClient
 from serving.index import open_index
+from serving.index.generations import copy_tree
 from serving.registry import MlflowRegistry
 from serving.settings import Settings
 from tests.benchmarks import made_up
@@ -52,12 +53,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--articles", type=int, default=1_000_000)
     parser.add_argument("--package", type=Path, help="the folder of a matching package that segments")
+    parser.add_argument("--index", type=Path, help="an `index` folder that `tests.benchmarks.index --keep` left")
     parser.add_argument("--requests", type=int, default=500, help="of the one client")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long the eight clients ask")
     asked = parser.parse_args()
     package = asked.package or _package_of_this_checkout()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home", data=Path(folder) / "data", query_log="off")
+        settings.home.mkdir(parents=True)
+        if asked.index is not None:
+            copy_tree(asked.index, settings.home / "index")
         publish(settings, package, asked.articles)
         start = time.perf_counter()
         with service(settings):
@@ -80,7 +85,6 @@ def main() -> None:
 def publish(settings: Settings, package: Path, articles: int) -> None:
     """Make a home whose champion is `package` with a collection of made-up articles."""
     method = read_package(package).method
-    settings.home.mkdir(parents=True)
     database = settings.home / "mlflow" / "mlflow.db"
     database.parent.mkdir()
     artifacts = str(settings.home / "mlflow" / "artifacts")
