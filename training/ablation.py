@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from training.configs import MatchingConfig, Probing, ReidBaselineConfig
+from training.configs import FashionDnaConfig, MatchingConfig, Probing, ReidBaselineConfig
 
 BASE = "as configured"
+
+
+@dataclass(frozen=True)
+class OnOtherDna:
+    """A matching model on articles' features that are trained for it."""
+
+    matching: MatchingConfig
+    dna: FashionDnaConfig
 
 
 def reid_variants(config: ReidBaselineConfig) -> dict[str, ReidBaselineConfig]:
@@ -51,8 +60,8 @@ def reid_variants(config: ReidBaselineConfig) -> dict[str, ReidBaselineConfig]:
     return {BASE: config, **_one_at_a_time(config, switched)}
 
 
-def matching_variants(config: MatchingConfig) -> dict[str, MatchingConfig]:
-    """The matching model `config`, and by name what differs from it in one part."""
+def matching_variants(config: MatchingConfig, dna: FashionDnaConfig) -> dict[str, MatchingConfig | OnOtherDna]:
+    """The matching model `config` on a FashionDNA `dna`, and by name what differs from it in one part."""
     switched: dict[str, tuple[bool, dict[str, Any], dict[str, Any]]] = {
         "refined DNA": (config.refine, {"refine": False}, {"refine": True}),
         "hidden layer of the article head": (config.head_width > 0, {"head_width": 0}, {"head_width": 512}),
@@ -61,7 +70,9 @@ def matching_variants(config: MatchingConfig) -> dict[str, MatchingConfig]:
     }
     if config.refine:
         switched["memory"] = (config.memory > 0, {"memory": 0}, {"memory": 1024})
-    return {BASE: config, **_one_at_a_time(config, switched)}
+    other = {"on DNA of attributes alone": 0.0} if dna.instance_weight else {"on DNA that tells articles apart": 1.0}
+    on_other = {name: OnOtherDna(config, replace(dna, instance_weight=weight)) for name, weight in other.items()}
+    return {BASE: config, **_one_at_a_time(config, switched), **on_other}
 
 
 def _one_at_a_time(config: Any, switched: Mapping[str, tuple[bool, dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
@@ -82,8 +93,10 @@ def _learns_nothing(config: Any) -> bool:
 def reduced(config: Any, epochs: int | None, per_epoch: int | None) -> Any:
     """`config` with a schedule of at most so many `epochs`, and of so many members an epoch.
 
-    Epochs of smaller pictures keep their share.
+    Epochs of smaller pictures keep their share. Another DNA is trained in full, as the one of the base was.
     """
+    if isinstance(config, OnOtherDna):
+        return replace(config, matching=reduced(config.matching, epochs, per_epoch))
     schedule = config.schedule
     fewer = min(epochs or schedule.epochs, schedule.epochs)
     shorter = replace(schedule, epochs=fewer, per_epoch=per_epoch or schedule.per_epoch)
@@ -92,22 +105,39 @@ def reduced(config: Any, epochs: int | None, per_epoch: int | None) -> Any:
     return replace(config, schedule=shorter)
 
 
-def ablation_table(results: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table of validation figures by variant, the first variant being what the others are compared with."""
-    base = next(iter(results.values()))
+def with_seed(config: Any, further: int) -> Any:
+    """`config` with the seed that is `further` on from its own; another DNA stays the one that it is."""
+    if isinstance(config, OnOtherDna):
+        return replace(config, matching=with_seed(config.matching, further))
+    return replace(config, schedule=replace(config.schedule, seed=config.schedule.seed + further))
+
+
+def ablation_table(results: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """A Markdown table of validation figures by variant, the first variant being what the others are compared with.
+
+    A variant has figures for each seed: means, with the lowest and the highest where there are several.
+    """
+    base = _of(next(iter(results.values())), "map")
     lines = [
         "| variant | Acc@1 | Acc@20 | mAP | mAP against the first |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, values in results.items():
-        shares = " | ".join(_percent(values.get(f"val/{figure}")) for figure in ("acc_1", "acc_20", "map"))
-        lines.append(f"| {name} | {shares} | {_points(values.get('val/map'), base.get('val/map'))} |")
+    for name, trained in results.items():
+        shares = " | ".join(_percent(_of(trained, figure)) for figure in ("acc_1", "acc_20", "map"))
+        lines.append(f"| {name} | {shares} | {_points(_of(trained, 'map'), base)} |")
     return "\n".join(lines) + "\n"
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f} %"
+def _of(trained: Sequence[Mapping[str, float]], figure: str) -> list[float]:
+    return [values[f"val/{figure}"] for values in trained if f"val/{figure}" in values]
 
 
-def _points(share: float | None, base: float | None) -> str:
-    return "" if share is None or base is None else f"{100 * (share - base):+.1f}"
+def _percent(shares: Sequence[float]) -> str:
+    if not shares:
+        return ""
+    spread = f" ({100 * min(shares):.1f} to {100 * max(shares):.1f})" if len(shares) > 1 else ""
+    return f"{100 * statistics.fmean(shares):.1f} %{spread}"
+
+
+def _points(shares: Sequence[float], base: Sequence[float]) -> str:
+    return f"{100 * (statistics.fmean(shares) - statistics.fmean(base)):+.1f}" if shares and base else ""

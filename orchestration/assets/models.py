@@ -45,6 +45,9 @@ MATCHING_CODE = (*_SHARED, *_MATCHING)
 REID_CODE = (*_SHARED, *_REID)
 """The code that shapes the strong baseline."""
 
+DNA_CODE = (*_SHARED, "training.dna_encoder", "training.fashion_dna")
+"""The code that shapes a FashionDNA."""
+
 _LIBRARIES = ("torch", "timm", "openvino")
 _TRAINS = frozenset({"pytorch", "mlflow"})
 
@@ -52,7 +55,7 @@ _TRAINS = frozenset({"pytorch", "mlflow"})
 @asset(
     deps=["attribute_set"],
     group="models",
-    code=(*_SHARED, "training.dna_encoder", "training.fashion_dna"),
+    code=DNA_CODE,
     libraries=_LIBRARIES,
     kinds=_TRAINS,
 )
