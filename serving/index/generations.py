@@ -18,7 +18,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,8 @@ from contracts.index import Points, point_id
 from serving.index.difference import REBUILD, Digests
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_GENERATION = re.compile(r"(\d{6,})-[0-9a-f]{8}")
 _COPY_BYTES = 1 << 22
+_GENERATION = re.compile(r"(\d{6,})-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,15 @@ def _copy_file(source: Path, target: Path) -> None:
             except OSError:  # only a hole is left
                 return
             end = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
-            for offset in range(start, end, _COPY_BYTES):
-                os.pwrite(writer.fileno(), os.pread(reader.fileno(), min(_COPY_BYTES, end - offset), offset), offset)
+            while start < end:
+                start += _copy_some(reader.fileno(), writer.fileno(), start, end)
+
+
+def _copy_some(reader: int, writer: int, start: int, end: int) -> int:
+    """Copy bytes from `start` on, before `end`, and tell how many: by the kernel where it can."""
+    with suppress(AttributeError, OSError):  # not every system has it, and not every file system
+        return os.copy_file_range(reader, writer, end - start, start, start)
+    return os.pwrite(writer, os.pread(reader, min(_COPY_BYTES, end - start), start), start)
 
 
 def _clear_dead(folder: Path) -> None:

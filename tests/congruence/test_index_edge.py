@@ -175,7 +175,10 @@ def test_a_filter_finds_the_closest_of_what_passes_whether_compared_or_by_the_gr
     collection.close()
 
 
-def test_holes_are_not_filled_by_copying(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_kernel", [True, False])
+def test_holes_are_not_filled_by_copying(tmp_path: Path, by_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not by_kernel:
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
     (tmp_path / "one" / "deep").mkdir(parents=True)
     with (tmp_path / "one" / "deep" / "file").open("wb") as file:
         file.seek(1 << 22)
