@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import ThreadlineError
 from contracts.images import Picture
 from serving.inference import BATCH, PackageSession
 from tests.benchmarks.made_up import picture, training_context
@@ -28,6 +29,8 @@ from training.backbones import Backbone
 from training.configs import BackboneConfig, PretrainedConfig
 from training.presets import workstation
 from training.pretrained import export_pretrained
+
+TRAINED = "encoder of `workstation`"
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,27 @@ class Embedder:
 
 
 def networks() -> dict[str, PretrainedConfig]:
-    """What is measured: the article encoder of `workstation`, and a ResNet50 of the usual size, with random weights."""
+    """What is measured: the article encoder of `workstation`, and a ResNet50 of the usual size, with random weights.
+
+    A network's weights do not change how fast it is, but how much of it has to stay in float32.
+    """
     article = workstation().reid_baseline
     return {
-        "encoder of `workstation`": PretrainedConfig(article.size, article.backbone),
+        TRAINED: PretrainedConfig(article.size, article.backbone),
         "ResNet50": PretrainedConfig((224, 224), BackboneConfig("resnet50", pretrained=False)),
     }
 
 
 def open_embedder(name: str, config: PretrainedConfig, folder: Path, asked: argparse.Namespace) -> Embedder:
-    """Export the network of `config` into `folder`, open the package, and make pictures of its size."""
-    context = training_context(folder, lambda progress: None)
-    export_pretrained(config, context)
-    session = PackageSession(context.out, threads=asked.threads, runtime=asked.runtime)
+    """Open the package asked for, or export the network of `config` into `folder`, and make pictures of its size."""
+    package = asked.package if name == TRAINED else None
+    if package is None:
+        context = training_context(folder, lambda progress: None)
+        export_pretrained(config, context)
+        package = context.out
+    session = PackageSession(package, threads=asked.threads, runtime=asked.runtime)
+    if session.package.sizes.article != config.size:
+        raise ThreadlineError(f"{package} takes other pictures", "name a reid_baseline of the preset `workstation`")
     random = np.random.default_rng(0)
     pictures = [picture(random, config.size) for _ in range(asked.pictures)]
     return Embedder(name, config, session, Backbone(config.backbone).eval(), pictures)
@@ -129,6 +140,7 @@ def measure(embedder: Embedder, asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--package", type=Path, help="a trained reid_baseline of the preset `workstation`")
     parser.add_argument("--pictures", type=int, default=128, help="that each round embeds")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, help="of an inference and of PyTorch; all cores unless given")

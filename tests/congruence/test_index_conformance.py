@@ -45,12 +45,12 @@ FILTERS = (
 )
 
 
-@pytest.fixture(params=["edge", "quantised", "memory", "server"])
+@pytest.fixture(params=["edge", "full", "memory", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> ArticleIndex:
     if request.param == "edge":
         return EdgeIndex(tmp_path / "index")
-    if request.param == "quantised":
-        return EdgeIndex(tmp_path / "index", quantised=True)
+    if request.param == "full":
+        return EdgeIndex(tmp_path / "index", quantised=False)
     if request.param == "memory":
         return ServerIndex(QdrantClient(":memory:"))
     url = os.environ.get("QDRANT_URL")
