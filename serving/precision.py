@@ -240,11 +240,13 @@ def _compared(candidate: Engine, root: Path, package: ModelPackage) -> tuple[Gra
                 break
         else:
             return ways[-1], False
-    if package.kind != "matching" or abs(recall(found) - recall(exact)) < RECALL:
-        parts = {graph: way.parts[graph] for graph, way in chosen.items()}
-        loaded = {graph: chosen.get(graph, ways[0])[graph] for graph in package.files}
-        return Graphs(candidate, root, package, parts, loaded), True
-    return ways[-1], abs(recall(reference_outputs(ways[-1], package)) - recall(exact)) < RECALL
+    if package.kind == "matching" and abs(recall(found) - recall(exact)) >= RECALL:
+        chosen |= {graph: ways[-1] for graph in chosen if graph != "segmenter"}
+        if abs(recall(reference_outputs(ways[-1], package)) - recall(exact)) >= RECALL:
+            return ways[-1], False
+    parts = {graph: way.parts[graph] for graph, way in chosen.items()}
+    loaded = {graph: chosen.get(graph, ways[0])[graph] for graph in package.files}
+    return Graphs(candidate, root, package, parts, loaded), True
 
 
 def _all_in(part: Part, package: ModelPackage) -> Parts:

@@ -32,6 +32,9 @@ from serving.index.difference import REBUILD, Digests
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _COPY_BYTES = 1 << 22
+
+NEVER_WRITTEN = frozenset({"matrix.dat", "quantized.data", "links_compressed.bin"})
+"""The vectors and the graph of a collection that has one, nearly all of its bytes: the engine only reads them."""
 _GENERATION = re.compile(r"(\d{6,})-[0-9a-f]{8}")
 
 
@@ -124,7 +127,7 @@ class Generations:
             copy = Path(tempfile.mkdtemp(dir=folder))
             owner = _lock(copy / ".owner")
         try:
-            copy_tree(generation.shard, copy / "shard")
+            copy_tree(generation.shard, copy / "shard", linked=NEVER_WRITTEN)
             yield copy / "shard"
         except FileNotFoundError as error:
             raise ThreadlineError(f"the collection '{generation.reference}' is gone", "open the newest one") from error
@@ -159,14 +162,25 @@ def write_sidecar(directory: Path, points: Points, payload_digests: tuple[str, .
     write_json(directory / "generation.json", made)
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a directory; holes of its files, which the engine sets aside generously, stay holes."""
+def copy_tree(source: Path, target: Path, linked: frozenset[str] = frozenset()) -> None:
+    """Copy a directory; holes of its files, which the engine sets aside generously, stay holes.
+
+    Files of the names `linked` are the same ones in both places, where the file system has hard links.
+    """
     target.mkdir()
     for entry in source.iterdir():
         if entry.is_dir():
-            copy_tree(entry, target / entry.name)
-        else:
+            copy_tree(entry, target / entry.name, linked)
+        elif entry.name not in linked or not _link(entry, target / entry.name):
             _copy_file(entry, target / entry.name)
+
+
+def _link(source: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # no hard links here, or none to somebody else's files
+        return False
+    return True
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from contracts.errors import ThreadlineError
 from contracts.index import ArticleFilter, Points
 from serving.index import edge
 from serving.index.edge import EdgeIndex
-from serving.index.generations import copy_tree
+from serving.index.generations import NEVER_WRITTEN, copy_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +152,30 @@ def test_a_graph_is_built_for_many_points_and_survives_changes(tmp_path: Path, m
     hits = collection.search(points.vectors[::50], 1)
     assert np.mean([hit[0].article_id == f"a{row * 50}" for row, hit in enumerate(hits)]) >= 0.95
     collection.close()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_who_opens_a_large_collection_shares_its_vectors_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(edge, "PLAIN_UP_TO", 500)
+    index, points = EdgeIndex(tmp_path), make(3000, dimension=32)
+    reference = index.reconcile("c", points).reference
+    before = content(tmp_path / reference)
+    assert {Path(name).name for name in before} >= NEVER_WRITTEN
+    collection = index.open(reference)
+    assert len(collection.search(points.vectors[:3], 10, ArticleFilter(category="dress"))[2]) > 0
+    files = [file for file in (tmp_path / reference).rglob("*") if file.is_file()]
+    shared = {file.name for file in files if file.stat().st_nlink > 1}
+    assert shared == (NEVER_WRITTEN if links else set())
+    collection.close()
+    assert content(tmp_path / reference) == before
+    assert not list((tmp_path / ".open").glob("[!.]*"))
 
 
 @pytest.mark.parametrize(("one_in", "least"), [(10, 1.0), (3, 0.95)])

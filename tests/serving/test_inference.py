@@ -27,7 +27,7 @@ from serving import precision, runtimes
 from serving.inference import PackageSession, pool, unit
 from serving.person_masks import mask_of, without_specks
 from serving.precision import agreement, recall
-from serving.reference_pictures import reference_articles, reference_photos
+from serving.reference_pictures import COUNT, reference_articles, reference_photos
 from serving.runtimes import RUNTIMES, engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,10 +328,10 @@ def test_agreement_is_that_of_the_worst_vector_and_of_all_pixels() -> None:
 @pytest.mark.parametrize("drawn", [reference_articles, reference_photos])
 def test_reference_pictures_are_varied_and_always_the_same(drawn: Callable[..., NDArray[np.uint8]]) -> None:
     one = drawn((40, 30))
-    assert one.shape == (16, 40, 30, 3)
+    assert one.shape == (COUNT, 40, 30, 3)
     np.testing.assert_array_equal(one, drawn((40, 30)))
     np.testing.assert_array_equal(one[:4], drawn((40, 30), 4))
-    assert all(np.any(one[number] != one[other]) for number in range(16) for other in range(number))
+    assert all(np.any(one[number] != one[other]) for number in range(COUNT) for other in range(number))
     assert one.std() > 30
 
 

@@ -218,7 +218,7 @@ def test_a_model_with_layers_kept_computes_what_it_did(tmp_path: Path, halvings:
 
 @pytest.mark.skipif(not usable("openvino-bfloat16"), reason="this processor has no bfloat16")
 def test_more_layers_in_float32_bring_bfloat16_closer(tmp_path: Path) -> None:
-    path, pictures = tmp_path / "network.onnx", reference_articles((64, 48))
+    path, pictures = tmp_path / "network.onnx", reference_articles((64, 48), 16)
     save_network(path)
     exact = engine("openvino-float32").load(path)(pictures)
     reduced = engine("openvino-bfloat16")
