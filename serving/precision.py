@@ -142,27 +142,28 @@ def picture_size(package: ModelPackage, graph: Graph) -> Size:
     return size
 
 
+Pictures = dict[Graph, NDArray[np.uint8]]
+"""By the graph that takes them: (N, H, W, 3)."""
+
 Outputs = dict[Graph, NDArray[np.float32]]
 """What graphs make of the reference pictures, row by row."""
 
 
-def reference_outputs(runners: Runners, package: ModelPackage) -> Outputs:
-    """What each graph but the re-ranker makes of the reference garments: worn in photos, articles by themselves."""
-    outputs: Outputs = {}
-    for graph in package.files:
-        if takes_pictures(graph):
-            outputs.update(outputs_of(graph, runners, package))
-    return outputs
-
-
-def outputs_of(graph: Graph, runners: Runners, package: ModelPackage) -> Outputs:
-    """What `graph`, which takes pictures, makes of the reference garments, and what the article head makes of that.
+def reference_pictures_of(package: ModelPackage) -> Pictures:
+    """The reference garments for each graph that takes pictures: for photos worn, for articles by themselves.
 
     Each graph is judged alone: the photo encoder gets photos mostly as a segmenter leaves them.
     """
-    outputs = {graph: _in_batches(runners[graph], _pictures(package, graph))}
-    if graph == "article_encoder" and "article_head" in package.files:
-        outputs["article_head"] = runners["article_head"](outputs[graph])
+    return {graph: _pictures(package, graph) for graph in package.files if takes_pictures(graph)}
+
+
+def reference_outputs(runners: Runners, pictures: Pictures) -> Outputs:
+    """What each graph makes of its `pictures`, and what the article head makes of its encoder's features."""
+    outputs: Outputs = {}
+    for graph, given in pictures.items():
+        outputs[graph] = _in_batches(runners[graph], given)
+        if graph == "article_encoder" and "article_head" in runners:
+            outputs["article_head"] = runners["article_head"](outputs[graph])
     return outputs
 
 
@@ -227,12 +228,13 @@ def _compared(candidate: Engine, root: Path, package: ModelPackage) -> tuple[Gra
     """The graphs, loaded, with as little in float32 as makes them agree with it; the most, where nothing does."""
     ways = [Graphs(candidate, root, package, _all_in(part, package)) for part in candidate.parts]
     ways[0].load_all()
-    exact = reference_outputs(Graphs(candidate, root, package, _all_in("everything", package)), package)
+    pictures = reference_pictures_of(package)
+    exact = reference_outputs(Graphs(candidate, root, package, _all_in("everything", package)), pictures)
     chosen: dict[Graph, Graphs] = {}
     found: Outputs = {}
-    for graph in filter(takes_pictures, package.files):
+    for graph, given in pictures.items():
         for way in ways:
-            outputs = outputs_of(graph, way, package)
+            outputs = reference_outputs(way, {graph: given})
             reached = min(agreement(name, output, exact[name]) for name, output in outputs.items())
             _log.debug("%s: %s with %s in float32 agrees to %.5f", root, graph, way.parts[graph], reached)
             if reached >= AGREEMENT:
@@ -242,7 +244,7 @@ def _compared(candidate: Engine, root: Path, package: ModelPackage) -> tuple[Gra
             return ways[-1], False
     if package.kind == "matching" and abs(recall(found) - recall(exact)) >= RECALL:
         chosen |= {graph: ways[-1] for graph in chosen if graph != "segmenter"}
-        if abs(recall(reference_outputs(ways[-1], package)) - recall(exact)) >= RECALL:
+        if abs(recall(reference_outputs(ways[-1], pictures)) - recall(exact)) >= RECALL:
             return ways[-1], False
     parts = {graph: way.parts[graph] for graph, way in chosen.items()}
     loaded = {graph: chosen.get(graph, ways[0])[graph] for graph in package.files}
