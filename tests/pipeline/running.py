@@ -37,11 +37,11 @@ class Demo:
 
 
 def environment(root: Path) -> Mapping[str, str]:
-    """The tests' own tools first, no workspace, servers or threads of the caller, and DVC's state beside the copy.
+    """The tests' own tools first, no workspace or servers of the caller, and DVC's state beside the copy.
 
-    How threads wait stays the caller's: those of a demo beside other tests should not spin.
+    How many threads there are and how they wait stays the caller's: `make test` has one for each process.
     """
-    own = ("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_", "OMP_NUM_THREADS")
+    own = ("THREADLINE_", "DAGSTER_HOME", "QDRANT_", "MLFLOW_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "site")}
 
