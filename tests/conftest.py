@@ -62,6 +62,8 @@ LONGEST_FIRST = (
     "tests/behaviour/test_killed",
     "tests/pipeline/test_after_the_demo",  # by another process than the demo, which has been made by then
     "tests/behaviour/",
+    "tests/training/",
+    "tests/browser/",
 )
 
 
