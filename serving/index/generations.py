@@ -117,7 +117,8 @@ class Generations:
     def private_copy(self, generation: Generation) -> Iterator[Path]:
         """Yield a copy of the generation's shard that nobody else uses; it goes on leaving, or when the owner dies.
 
-        The engine writes into what it opens, so a generation itself is never opened. Raises ThreadlineError when
+        The engine writes into what it opens, so a generation itself is never opened. Files that it only reads are
+        shared with the generation. Raises ThreadlineError when
         the generation goes away meanwhile.
         """
         folder = self._root / ".open"

@@ -55,9 +55,9 @@ class Embedder:
 
 
 def networks() -> dict[str, PretrainedConfig]:
-    """What is measured: the article encoder of `workstation`, and a ResNet50 of the usual size, with random weights.
+    """What is measured: the article encoder of `workstation`, and a ResNet50 of the usual size with random weights.
 
-    A network's weights do not change how fast it is, but how much of it has to stay in float32.
+    Weights decide how much of a network has to stay in float32, and so how fast it is: name a trained `--package`.
     """
     article = workstation().reid_baseline
     return {
